@@ -1,0 +1,264 @@
+"""Objectives: what a batch of inputs moves uphill on.
+
+An objective is a callable from images to one score per example, larger is better. Those of this module add, subtract
+and scale, and follow examples that leave the batch (`rows`). Any plain callable serves as an objective too.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from featlab.frozen import frozen
+from featlab.types import Features, Images, Labels, Logits, Mask, Rows, Scores, Verdicts
+
+Result = TypeVar("Result", bound=Tensor, covariant=True)
+
+
+class Head(Protocol[Result]):
+    """What turns a model's outputs into one value per example."""
+
+    def __call__(self, outputs: Tensor, /) -> Result:
+        """Return one value per example."""
+        ...
+
+    def rows(self, index: Rows, /) -> Head[Result]:
+        """Return the head of some of the examples."""
+        ...
+
+
+class Objective(ABC):
+    """A score per example, with algebra."""
+
+    @abstractmethod
+    def __call__(self, images: Images, /) -> Scores:
+        """Return one score per image, larger is better; examples must not influence each other."""
+
+    @abstractmethod
+    def rows(self, index: Rows) -> Objective:
+        """Return the objective of some of the examples."""
+
+    def __add__(self, other: Callable[[Images], Scores]) -> Objective:
+        return Sum(((1.0, self), (1.0, objective(other))))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Callable[[Images], Scores]) -> Objective:
+        return Sum(((1.0, self), (-1.0, objective(other))))
+
+    def __mul__(self, weight: float) -> Objective:
+        return Sum(((float(weight), self),))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Objective:
+        return self * -1.0
+
+
+@dataclass(frozen=True)
+class Sum(Objective):
+    """A weighted sum of objectives, sum_i w_i f_i(x)."""
+
+    terms: tuple[tuple[float, Objective], ...]
+
+    def __call__(self, images: Images, /) -> Scores:
+        """Return the weighted sum of the terms' scores."""
+        first, *others = (weight * term(images) for weight, term in self.terms)
+        return cast(Tensor, sum(others, start=first))
+
+    def rows(self, index: Rows) -> Sum:
+        """Return the sum of the terms' rows."""
+        return Sum(tuple((weight, term.rows(index)) for weight, term in self.terms))
+
+
+@dataclass(frozen=True)
+class Plain(Objective):
+    """A function of the user's, which knows nothing of rows."""
+
+    function: Callable[[Images], Scores]
+
+    def __call__(self, images: Images, /) -> Scores:
+        """Return the function's scores."""
+        return self.function(images)
+
+    def rows(self, index: Rows) -> Objective:
+        """Refuse: which of its arguments are per example is known to the function alone."""
+        raise ValueError(
+            f"the objective {self.function!r} is a plain function, which cannot follow examples that leave the batch; "
+            "subclass featlab.Objective and define rows(index), or pass done=None"
+        )
+
+
+@dataclass(frozen=True)
+class OnModel(Objective, Generic[Result]):
+    """A head on the outputs of a model: head(model(images)), with the model frozen while it runs."""
+
+    model: Callable[[Images], Tensor]
+    head: Head[Result]
+
+    def outputs(self, images: Images) -> Tensor:
+        """Return the model's outputs, in at least float32."""
+        with frozen(self.model):
+            outputs = self.model(images)
+        return outputs if outputs.dtype == torch.float64 else outputs.float()
+
+    def __call__(self, images: Images, /) -> Result:  # type: ignore[override]
+        """Return the head's value of each example."""
+        return self.head(self.outputs(images))
+
+    def rows(self, index: Rows) -> OnModel[Result]:
+        """Return the same model under the head's rows."""
+        return OnModel(self.model, self.head.rows(index))
+
+
+def objective(function: Callable[[Images], Scores]) -> Objective:
+    """Return a callable as an objective with algebra; an objective is returned as it is."""
+    return function if isinstance(function, Objective) else Plain(function)
+
+
+@dataclass(frozen=True)
+class _OfLabels:
+    """A function of logits and labels as a head."""
+
+    function: Callable[[Logits, Labels], Tensor]
+    labels: Labels
+
+    def __call__(self, outputs: Tensor, /) -> Tensor:
+        return self.function(outputs, self.labels)
+
+    def rows(self, index: Rows, /) -> _OfLabels:
+        return _OfLabels(self.function, self.labels[index])
+
+
+def cross_entropy(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scores]:
+    """Return the cross-entropy against `labels`, log sum_j exp z_j - z_y.
+
+    Uphill is away from `labels`; `-cross_entropy(model, targets)` is towards `targets`.
+    """
+    return OnModel(model, _OfLabels(_cross_entropy, labels))
+
+
+def margin(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scores]:
+    """Return max_{j != y} z_j - z_y, positive exactly where the model does not answer `labels`.
+
+    Source: Carlini and Wagner 2017, section V-A (f_6 without the cut).
+    """
+    return OnModel(model, _OfLabels(_margin, labels))
+
+
+def dlr(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scores]:
+    """Return the difference-of-logits ratio, -(z_y - max_{j != y} z_j) / (z_(1) - z_(3)); needs three classes.
+
+    It does not change when the logits are scaled or shifted.
+    Source: Croce and Hein 2020 (AutoAttack), section 4.1.
+    """
+    return OnModel(model, _OfLabels(_dlr, labels))
+
+
+def misclassified(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Verdicts]:
+    """Return the criterion that the model does not answer `labels`."""
+    return OnModel(model, _OfLabels(_misclassified, labels))
+
+
+def classified_as(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Verdicts]:
+    """Return the criterion that the model answers `labels`."""
+    return OnModel(model, _OfLabels(_classified_as, labels))
+
+
+def _cross_entropy(logits: Logits, labels: Labels) -> Scores:
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+def _margin(logits: Logits, labels: Labels) -> Scores:
+    own = F.one_hot(labels, logits.shape[1]).bool()
+    return logits.masked_fill(own, -torch.inf).amax(dim=1) - logits[own]
+
+
+def _dlr(logits: Logits, labels: Labels) -> Scores:
+    if logits.shape[1] < 3:
+        raise ValueError(f"dlr needs at least 3 classes, the model has {logits.shape[1]}; use margin instead")
+    ordered = logits.topk(3, dim=1).values
+    # Ties of the three largest logits would divide by zero; the score is then 0 or very large, never NaN.
+    return _margin(logits, labels) / (ordered[:, 0] - ordered[:, 2]).clamp_min(1e-12)
+
+
+def _misclassified(logits: Logits, labels: Labels) -> Verdicts:
+    return logits.argmax(dim=1) != labels
+
+
+def _classified_as(logits: Logits, labels: Labels) -> Verdicts:
+    return logits.argmax(dim=1) == labels
+
+
+@dataclass(frozen=True)
+class _Unit:
+    unit: int | Labels
+
+    def __call__(self, outputs: Tensor, /) -> Scores:
+        if isinstance(self.unit, int):
+            return outputs[:, self.unit]
+        return outputs.gather(1, self.unit[:, None])[:, 0]
+
+    def rows(self, index: Rows, /) -> _Unit:
+        return self if isinstance(self.unit, int) else _Unit(self.unit[index])
+
+
+def activation(extractor: Callable[[Images], Features], *, unit: int | Labels = 0) -> OnModel[Scores]:
+    """Return the activation of one unit of an extractor, the same for all examples or one each."""
+    return OnModel(extractor, _Unit(unit))
+
+
+@dataclass(frozen=True)
+class _Match:
+    features: Features
+    size: Scores
+
+    def __call__(self, outputs: Tensor, /) -> Scores:
+        return -(outputs - self.features).norm(dim=1) / self.size
+
+    def rows(self, index: Rows, /) -> _Match:
+        return _Match(self.features[index], self.size[index])
+
+
+def match(
+    extractor: Callable[[Images], Features], features: Features, *, relative: bool = False
+) -> OnModel[Scores]:
+    """Return how near the representation is to `features`, -|g(x) - features|_2, over |features|_2 if `relative`.
+
+    Source: Ilyas et al. 2019, section 3.1 (absolute); Engstrom et al. 2019, section 4.1 (relative).
+    """
+    features = features.detach()
+    size = features.norm(dim=1).clamp_min(1e-12) if relative else torch.ones_like(features[:, 0])
+    return OnModel(extractor, _Match(features, size))
+
+
+@dataclass(frozen=True)
+class StayNear(Objective):
+    """How little the images change where they should not; see `stay_near`."""
+
+    images: Images
+    weight: Mask
+
+    def __call__(self, images: Images, /) -> Scores:
+        """Return the negative weighted mean squared distance."""
+        return -(self.weight * (images - self.images)).square().flatten(1).mean(dim=1)
+
+    def rows(self, index: Rows) -> StayNear:
+        """Return the objective of some of the examples."""
+        shared = self.weight.dim() < self.images.dim() or self.weight.shape[0] == 1
+        return StayNear(self.images[index], self.weight if shared else self.weight[index])
+
+
+def stay_near(images: Images, *, mask: Mask | None = None) -> StayNear:
+    """Return -mean((1 - mask)^2 (x - images)^2): how little x changes outside the mask (everywhere without one).
+
+    Source: Santurkar et al. 2019, appendix A.6 (the penalty of in-painting).
+    """
+    weight = torch.ones_like(images[:1]) if mask is None else 1 - mask.to(images)
+    return StayNear(images.detach(), weight)

@@ -1,0 +1,123 @@
+"""Step rules: how a gradient becomes the next point."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from featlab.threat_model import ThreatModel, spread
+from featlab.types import Images, PerExample, Points
+
+State = dict[str, Tensor]
+"""What a rule remembers from step to step: tensors with one row per example, so that examples may leave the batch."""
+
+
+class StepRule(ABC):
+    """How a gradient becomes the next point."""
+
+    def begin(self, points: Points) -> State:
+        """Return the state before the first step."""
+        del points
+        return {}
+
+    @abstractmethod
+    def update(
+        self,
+        points: Points,
+        grad: Points,
+        center: Images,
+        *,
+        within: ThreatModel,
+        step_size: PerExample,
+        state: State,
+        out: Points | None = None,
+    ) -> tuple[Points, State]:
+        """Return the next points, inside S(center), and the next state; `out` receives the points where given."""
+
+
+@dataclass(frozen=True)
+class Steepest(StepRule):
+    """Projected steepest ascent, x' = P(x + step_size * steepest(g)). Source: Madry et al. 2018, section 2.1."""
+
+    def update(
+        self,
+        points: Points,
+        grad: Points,
+        center: Images,
+        *,
+        within: ThreatModel,
+        step_size: PerExample,
+        state: State,
+        out: Points | None = None,
+    ) -> tuple[Points, State]:
+        """Return the step of the threat model itself."""
+        return within.step(points, grad, center, step_size=step_size, out=out), state
+
+
+@dataclass(frozen=True)
+class Momentum(StepRule):
+    """Steepest ascent along m' = decay * m + g / |g|_1. Source: Dong et al. 2018, section 3.1 (MI-FGSM)."""
+
+    decay: float = 1.0
+
+    def begin(self, points: Points) -> State:
+        """Return a momentum of zero."""
+        return {"momentum": torch.zeros_like(points)}
+
+    def update(
+        self,
+        points: Points,
+        grad: Points,
+        center: Images,
+        *,
+        within: ThreatModel,
+        step_size: PerExample,
+        state: State,
+        out: Points | None = None,
+    ) -> tuple[Points, State]:
+        """Return the steepest step along the accumulated, normalised gradients."""
+        grad = grad.to(points.dtype)
+        length = grad.abs().flatten(1).sum(dim=1)
+        # A gradient of zero adds nothing; dividing by one keeps it zero.
+        unit = grad / spread(torch.where(length > 0, length, torch.ones_like(length)), grad)
+        momentum = self.decay * state["momentum"] + unit
+        return within.step(points, momentum, center, step_size=step_size, out=out), {"momentum": momentum}
+
+
+@dataclass(frozen=True)
+class Adam(StepRule):
+    """Adam's direction, then the projection; the step size is its learning rate. Source: Kingma and Ba 2015, alg. 1."""
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    floor: float = 1e-8
+
+    def begin(self, points: Points) -> State:
+        """Return moments of zero."""
+        count = torch.zeros(points.shape[0], dtype=points.dtype, device=points.device)
+        return {"first": torch.zeros_like(points), "second": torch.zeros_like(points), "count": count}
+
+    def update(
+        self,
+        points: Points,
+        grad: Points,
+        center: Images,
+        *,
+        within: ThreatModel,
+        step_size: PerExample,
+        state: State,
+        out: Points | None = None,
+    ) -> tuple[Points, State]:
+        """Return P(x + step_size * m / (sqrt(v) + floor)) with bias-corrected moments m and v."""
+        grad = grad.to(points.dtype)
+        count = state["count"] + 1
+        first = torch.lerp(grad, state["first"], self.beta1)
+        second = torch.lerp(grad.square(), state["second"], self.beta2)
+        mean = first / spread(1 - self.beta1**count, points)
+        scale = (second / spread(1 - self.beta2**count, points)).sqrt() + self.floor
+        moved = within.project(points + spread(step_size, points) * mean / scale, center)
+        moved = moved if out is None else out.copy_(moved)
+        return moved, {"first": first, "second": second, "count": count}

@@ -1,0 +1,83 @@
+"""A threat model: a set of points around each image, and how to move in it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from featlab.types import Images, PerExample, Points, Rows, Seeds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """What random numbers are a function of: the run's seed, each example's identity, and the restart.
+
+    Nothing else enters, so a draw does not depend on the device, on the batch that an example is in, or on draws before.
+    """
+
+    seed: int
+    examples: Seeds
+    restart: int = 0
+
+    def rows(self, index: Rows) -> Key:
+        """Return the key of some of the examples."""
+        return Key(seed=self.seed, examples=self.examples[index], restart=self.restart)
+
+
+class ThreatModel(ABC):
+    """A set S(center) of points that stand for the same image, and how to move in it.
+
+    Three methods say what the set is; the others have defaults. `decode` lets what moves differ from the image:
+    a pose, a flow field, Fourier coefficients. Every argument with a batch dimension may be split along it: no method
+    lets examples influence each other.
+    """
+
+    @abstractmethod
+    def project(self, points: Points, center: Images) -> Points:
+        """Return the nearest points of S(center): argmin over p in S(center) of |p - points|."""
+
+    @abstractmethod
+    def steepest(self, grad: Points) -> Points:
+        """Return the direction of length one that gains most: argmax over |d| <= 1 of <d, grad>; 0 where grad is 0."""
+
+    @abstractmethod
+    def sample(self, center: Images, *, key: Key) -> Points:
+        """Return random points of S(center), a function of `center` and `key` alone."""
+
+    @property
+    def radius(self) -> PerExample:
+        """The size of the set in the units of the step size, eps for a ball: what relative step sizes are relative to."""
+        return 1.0
+
+    def start(self, center: Images) -> Points:
+        """Return the points that decode to `center` (a new tensor)."""
+        return center.clone()
+
+    def decode(self, points: Points, center: Images) -> Images:
+        """Return the images that the points stand for."""
+        del center  # Only threat models whose points are not images need it.
+        return points
+
+    def step(
+        self, points: Points, grad: Points, center: Images, *, step_size: PerExample, out: Points | None = None
+    ) -> Points:
+        """Return one projected steepest-ascent step, P(points + step_size * steepest(grad)).
+
+        `out` receives the result where given, and may be `points` itself.
+        Source: Madry et al. 2018, section 2.1.
+        """
+        size = spread(step_size, points)
+        moved = self.project(points + size * self.steepest(grad.to(points.dtype)), center)
+        return moved if out is None else out.copy_(moved)
+
+    def rows(self, index: Rows) -> ThreatModel:
+        """Return the threat model of some of the examples; override where options are per example."""
+        del index
+        return self
+
+
+def spread(value: PerExample, like: Points) -> PerExample | Points:
+    """Return a per-example value shaped so that it broadcasts over each example of `like`."""
+    if isinstance(value, float | int):
+        return float(value)
+    return value.to(like.dtype).reshape(-1, *[1] * (like.dim() - 1))
