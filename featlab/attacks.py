@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from featlab.data import check_images, check_labels
+from featlab.names import lookup
 from featlab.objectives import OnModel, classified_as, cross_entropy, dlr, margin, misclassified
 from featlab.problem import Problem
 from featlab.rules import Momentum, Steepest, StepRule
-from featlab.threat_model import ThreatModel
+from featlab.threat_models import ThreatModel
 from featlab.types import Images, Labels, Logits, PerExample, Scores, Seeds
 
 Model = Callable[[Images], Logits]
@@ -41,17 +41,14 @@ def pgd(
 ) -> Problem:
     """Return projected gradient ascent on a loss, away from `labels`, or towards them if `targeted`.
 
-    x' = P(x + step_size * steepest(grad loss(f(x), y))), for every image in [0, 1] by itself. With `stop` an image leaves
-    as soon as the model answers otherwise (with `targeted`: as `labels` say); without, each ends with its largest loss.
+    x' = P(x + step_size * steepest(grad loss(f(x), y))), for every image in [0, 1] by itself. With `stop` an image
+    leaves as soon as the model answers otherwise (with `targeted`: as `labels` say); without, each ends with its
+    largest loss.
     Source: Madry et al. 2018, section 2.1.
     """
     check_images(images)
     check_labels(labels, count=len(images))
-    if loss not in LOSSES:
-        near = difflib.get_close_matches(loss, LOSSES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}{hint}")
-    away = LOSSES[loss](model, labels)
+    away = lookup("loss", loss, LOSSES)(model, labels)
     criterion = (classified_as if targeted else misclassified)(model, labels)
     return Problem(
         -away if targeted else away,
@@ -78,7 +75,7 @@ class Attack:
     relative_step: float = 0.125
     random_start: bool = False
     restarts: int = 1
-    rule: StepRule = Steepest()
+    rule: StepRule = field(default_factory=Steepest)
 
     def problem(
         self,
@@ -147,8 +144,4 @@ SUITES: dict[str, tuple[Attack, ...]] = {
 
 def suite(name: str) -> tuple[Attack, ...]:
     """Return the attacks of a suite by its name."""
-    if name not in SUITES:
-        near = difflib.get_close_matches(name, SUITES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"suite must be one of {', '.join(SUITES)}, got {name!r}{hint}")
-    return SUITES[name]
+    return lookup("suite", name, SUITES)

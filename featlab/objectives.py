@@ -9,26 +9,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Generic, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from featlab.frozen import frozen
+from featlab.freezing import frozen
 from featlab.types import Features, Images, Labels, Logits, Mask, Rows, Scores, Verdicts
 
-Result = TypeVar("Result", bound=Tensor, covariant=True)
+Result_co = TypeVar("Result_co", bound=Tensor, covariant=True)
 
 
-class Head(Protocol[Result]):
+class Head(Protocol[Result_co]):
     """What turns a model's outputs into one value per example."""
 
-    def __call__(self, outputs: Tensor, /) -> Result:
+    def __call__(self, outputs: Tensor, /) -> Result_co:
         """Return one value per example."""
         ...
 
-    def rows(self, index: Rows, /) -> Head[Result]:
+    def rows(self, index: Rows, /) -> Head[Result_co]:
         """Return the head of some of the examples."""
         ...
 
@@ -69,8 +69,7 @@ class Sum(Objective):
 
     def __call__(self, images: Images, /) -> Scores:
         """Return the weighted sum of the terms' scores."""
-        first, *others = (weight * term(images) for weight, term in self.terms)
-        return cast(Tensor, sum(others, start=first))
+        return torch.stack([weight * term(images) for weight, term in self.terms]).sum(dim=0)
 
     def rows(self, index: Rows) -> Sum:
         """Return the sum of the terms' rows."""
@@ -96,11 +95,11 @@ class Plain(Objective):
 
 
 @dataclass(frozen=True)
-class OnModel(Objective, Generic[Result]):
+class OnModel(Objective, Generic[Result_co]):
     """A head on the outputs of a model: head(model(images)), with the model frozen while it runs."""
 
     model: Callable[[Images], Tensor]
-    head: Head[Result]
+    head: Head[Result_co]
 
     def outputs(self, images: Images) -> Tensor:
         """Return the model's outputs, in at least float32."""
@@ -108,11 +107,11 @@ class OnModel(Objective, Generic[Result]):
             outputs = self.model(images)
         return outputs if outputs.dtype == torch.float64 else outputs.float()
 
-    def __call__(self, images: Images, /) -> Result:  # type: ignore[override]
+    def __call__(self, images: Images, /) -> Result_co:  # type: ignore[override]
         """Return the head's value of each example."""
         return self.head(self.outputs(images))
 
-    def rows(self, index: Rows) -> OnModel[Result]:
+    def rows(self, index: Rows) -> OnModel[Result_co]:
         """Return the same model under the head's rows."""
         return OnModel(self.model, self.head.rows(index))
 
@@ -226,9 +225,7 @@ class _Match:
         return _Match(self.features[index], self.size[index])
 
 
-def match(
-    extractor: Callable[[Images], Features], features: Features, *, relative: bool = False
-) -> OnModel[Scores]:
+def match(extractor: Callable[[Images], Features], features: Features, *, relative: bool = False) -> OnModel[Scores]:
     """Return how near the representation is to `features`, -|g(x) - features|_2, over |features|_2 if `relative`.
 
     Source: Ilyas et al. 2019, section 3.1 (absolute); Engstrom et al. 2019, section 4.1 (relative).
@@ -247,7 +244,8 @@ class StayNear(Objective):
 
     def __call__(self, images: Images, /) -> Scores:
         """Return the negative weighted mean squared distance."""
-        return -(self.weight * (images - self.images)).square().flatten(1).mean(dim=1)
+        distance: Scores = (self.weight * (images - self.images)).square().flatten(1).mean(dim=1)
+        return -distance
 
     def rows(self, index: Rows) -> StayNear:
         """Return the objective of some of the examples."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from featlab.objectives import Objective, OnModel, objective
 from featlab.rules import State, Steepest, StepRule
-from featlab.threat_model import Key, ThreatModel
+from featlab.threat_models import Key, ThreatModel
 from featlab.types import Images, PerExample, Points, Rows, Scores, Seeds, Verdicts, rows_of
 
 
@@ -100,17 +100,16 @@ def _better(found: Step | None, step: Step) -> Step:
 
 def _frames(problem: Problem, *, in_place: bool, judge_last: bool) -> Iterator[Step]:
     """Yield the frames of all restarts; an example that is done takes no part in later ones."""
-    frame: Step | None = None
+    latest: Step | None = None
     for restart in range(problem.restarts):
-        for frame in _run(problem, restart, frame, in_place=in_place, judge_last=judge_last):
+        for frame in _run(problem, restart, latest, in_place=in_place, judge_last=judge_last):
             yield frame
-        if frame is not None and frame.done is not None and bool(frame.done.all()):
+            latest = frame
+        if latest is not None and latest.done is not None and bool(latest.done.all()):
             return
 
 
-def _run(
-    problem: Problem, restart: int, before: Step | None, *, in_place: bool, judge_last: bool
-) -> Iterator[Step]:
+def _run(problem: Problem, restart: int, before: Step | None, *, in_place: bool, judge_last: bool) -> Iterator[Step]:
     """Yield the frames of one restart. This is the only loop over steps."""
     moving = _Moving.begin(problem, restart, before)
     for number in range(problem.steps + 1):
@@ -236,7 +235,7 @@ class _Moving:
 
 
 def _gradient(scores: Scores, points: Points) -> Points:
-    """Return d sum(scores) / d points: examples do not influence each other, so this is every example's own gradient."""
+    """Return d sum(scores) / d points, every example's own gradient as examples do not influence each other."""
     if not scores.requires_grad:
         raise ValueError(
             "the objective's scores do not depend on the images, so there is no uphill; "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from featlab.threat_model import ThreatModel, spread
+from featlab.threat_models import ThreatModel, spread
 from featlab.types import Images, PerExample, Points
 
 State = dict[str, Tensor]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -18,13 +17,13 @@ from torch import Tensor, nn
 
 from featlab.attacks import Model
 from featlab.data import Data, as_data
-from featlab.evaluate import device_of
+from featlab.evaluation import device_of
 from featlab.files import read_tensors, write_tensors
+from featlab.names import lookup
 from featlab.problem import Problem, maximize
 from featlab.types import Images, Labels, Seeds
 
 Augmentation = Callable[[Images, torch.Generator], Images]
-Value = TypeVar("Value")
 
 
 class Inner(Protocol):
@@ -51,8 +50,8 @@ class Schedule:
     """How to descend: SGD with Nesterov momentum, its learning rate over time, and what is averaged.
 
     `curve` is "one-cycle" (linear from 0 to `lr` over the first fifth, then linear to 0), "step" (a tenth after each
-    third) or "constant". `augment` is "none", "crop" (shift by up to 4 pixels) or "crop-flip". `ema` is the decay of the
-    exponential moving average of the weights, with which training ends; 0 for none. `precision` "auto" is bfloat16
+    third) or "constant". `augment` is "none", "crop" (shift by up to 4 pixels) or "crop-flip". `ema` is the decay of
+    the exponential moving average of the weights, with which training ends; 0 for none. `precision` "auto" is bfloat16
     autocast on CUDA and float32 elsewhere.
     """
 
@@ -73,8 +72,8 @@ class Schedule:
             )
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema is a decay in [0, 1), got {self.ema}")
-        _lookup("curve", self.curve, CURVES)
-        _lookup("augment", self.augment, AUGMENTATIONS)
+        lookup("curve", self.curve, CURVES)
+        lookup("augment", self.augment, AUGMENTATIONS)
 
 
 CURVES: Mapping[str, Callable[[float], float]] = {
@@ -166,9 +165,9 @@ class _Run:
     def _floats(self) -> list[tuple[str, Tensor]]:
         return [(name, value) for name, value in self.model.state_dict().items() if value.is_floating_point()]
 
-    def lr(self) -> float:
-        """Return the learning rate of the present step."""
-        return self.schedule.lr * CURVES[self.schedule.curve]((self.step + 0.5) / self.total)
+    def lr(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        return self.schedule.lr * CURVES[self.schedule.curve]((step + 0.5) / self.total)
 
     def _rows(self) -> Tensor:
         """Return the examples of the present step: a slice of the epoch's own permutation."""
@@ -182,9 +181,11 @@ class _Run:
         rows = self._rows()
         images, labels = self.data.images(rows).to(self.device), self.data.labels[rows].to(self.device)
         images = AUGMENTATIONS[self.schedule.augment](images, _generator(self.seed, "augment", self.step))
-        with self._autocast(), _seeded(self.seed, self.step, self.device):
+        with self._autocast(), _seeded(_mix(self.seed, "step", self.step), self.device):
             if self.inner is not None:
-                problem = self.inner(self.model, images, labels, seed=_mix(self.seed, "inner", self.step), examples=rows)
+                problem = self.inner(
+                    self.model, images, labels, seed=_mix(self.seed, "inner", self.step), examples=rows
+                )
                 images = maximize(problem)
             self.model.train()
             logits = self.model(images)
@@ -200,7 +201,7 @@ class _Run:
 
     def _descend(self, loss: Tensor) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr()
+            group["lr"] = self.lr(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -222,7 +223,7 @@ class _Run:
             number=self.step // self.per_epoch,
             loss=float(self.loss) / self.per_epoch,
             accuracy=float(self.right) / self.per_epoch,
-            lr=self.lr(),
+            lr=self.lr(self.step - 1),
             seconds=self.seconds,
         )
 
@@ -278,25 +279,9 @@ def _generator(seed: int, purpose: str, number: int) -> torch.Generator:
     return torch.Generator().manual_seed(_mix(seed, purpose, number))
 
 
-class _seeded:  # noqa: N801  # used like a function
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch's own random state for one step (dropout draws from it), and give the caller's back afterwards."""
-
-    def __init__(self, seed: int, step: int, device: torch.device) -> None:
-        self.seed = _mix(seed, "step", step)
-        self.fork = torch.random.fork_rng([device] if device.type == "cuda" else [])
-
-    def __enter__(self) -> None:
-        self.fork.__enter__()
-        torch.manual_seed(self.seed)
-
-    def __exit__(self, *error: object) -> None:
-        self.fork.__exit__(*error)
-
-
-def _lookup(what: str, name: str, known: Mapping[str, Value]) -> Value:
-    if name in known:
-        return known[name]
-    near = difflib.get_close_matches(name, known, n=1)
-    raise ValueError(
-        f"{what} must be one of {', '.join(known)}, got {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-    )
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

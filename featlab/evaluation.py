@@ -12,10 +12,10 @@ from torch import nn
 
 from featlab.attacks import Attack, Model, suite
 from featlab.data import Data, as_data, batches, check_images
-from featlab.frozen import frozen
+from featlab.freezing import frozen
 from featlab.objectives import cross_entropy
 from featlab.problem import maximize
-from featlab.threat_model import ThreatModel
+from featlab.threat_models import ThreatModel
 from featlab.types import Images, Labels, Verdicts
 
 
@@ -54,8 +54,8 @@ class Accuracy:
 class Evaluation:
     """What an evaluation found, with the conditions it was made under.
 
-    `after` gives the accuracy that is left after each attack, in order: an image counts as robust while no attack so far
-    has it. `correct` and `robust` are the verdicts per example.
+    `after` gives the accuracy that is left after each attack, in order: an image counts as robust while no attack so
+    far has it. `correct` and `held` are the verdicts per example, clean and under all attacks.
     """
 
     clean: Accuracy
@@ -114,7 +114,7 @@ def evaluate(
     data: Data | tuple[Images, Labels],
     *,
     within: ThreatModel,
-    suite: str | Sequence[Attack] = "pgd",  # noqa: A002  # the field's word
+    suite: str | Sequence[Attack] = "pgd",
     batch_size: int = 512,
     seed: int = 0,
 ) -> Evaluation:
@@ -151,7 +151,7 @@ def curve(
     data: Data | tuple[Images, Labels],
     *,
     along: Sequence[ThreatModel],
-    suite: str | Sequence[Attack] = "quick",  # noqa: A002  # the field's word
+    suite: str | Sequence[Attack] = "quick",
     batch_size: int = 512,
     seed: int = 0,
 ) -> list[Accuracy]:
@@ -174,6 +174,6 @@ def _warn_of_zero_gradients(model: Model, images: Images, labels: Labels) -> Non
     if still:
         warnings.warn(
             f"the gradient of the loss is exactly zero at {still} of {len(images)} images, so gradient attacks cannot "
-            "move them and their robust accuracy is an overestimate; use suite='pgd' (its margin loss does not saturate)",
+            "move them and robust accuracy is an overestimate; use suite='pgd' (its margin loss does not saturate)",
             stacklevel=3,
         )

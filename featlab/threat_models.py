@@ -12,7 +12,8 @@ from featlab.types import Images, PerExample, Points, Rows, Seeds
 class Key:
     """What random numbers are a function of: the run's seed, each example's identity, and the restart.
 
-    Nothing else enters, so a draw does not depend on the device, on the batch that an example is in, or on draws before.
+    Nothing else enters: a draw depends neither on the device, nor on the batch that an example is in, nor on draws
+    before it.
     """
 
     seed: int
@@ -46,7 +47,7 @@ class ThreatModel(ABC):
 
     @property
     def radius(self) -> PerExample:
-        """The size of the set in the units of the step size, eps for a ball: what relative step sizes are relative to."""
+        """The size of the set in the units of the step size (eps for a ball), which relative step sizes multiply."""
         return 1.0
 
     def start(self, center: Images) -> Points:
