@@ -219,7 +219,7 @@ class _Match:
     size: Scores
 
     def __call__(self, outputs: Tensor, /) -> Scores:
-        return -(outputs - self.features).norm(dim=1) / self.size
+        return -torch.linalg.vector_norm(outputs - self.features, dim=1) / self.size
 
     def rows(self, index: Rows, /) -> _Match:
         return _Match(self.features[index], self.size[index])
