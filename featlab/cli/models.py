@@ -1,0 +1,81 @@
+"""`featlab models` and `featlab layers`: what can be loaded, and what is inside."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+SPECS = {
+    "zoo:NAME": "a classifier that comes with featlab",
+    "file:PATH": "a .safetensors file that featlab.save wrote; the bare path will do",
+    "torchvision:NAME": "a torchvision net; ?weights=FILE or ?weights=DEFAULT, otherwise random weights",
+    "timm:NAME": "a timm net; ?weights=FILE, otherwise random weights",
+    "robustness:PATH": "a checkpoint of MadryLab robustness; ?arch=resnet50&data=cifar10 where it is unclear",
+    "FILE.py:FACTORY": "what FACTORY() in a Python file returns; ?shape=3,32,32 for a plain net",
+}
+"""The ways to name a model, and what each means."""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def models(as_json: bool) -> None:
+    """List the trained classifiers of the zoo, the architectures, and the ways to name a model."""
+    from featlab.models import architectures, read_card, zoo
+
+    cards = {f"zoo:{name}": read_card(path) for name, path in zoo().items()}
+    if as_json:
+        click.echo(json.dumps({"zoo": cards, "architectures": architectures(), "specs": SPECS}))
+        return
+    click.echo("zoo:")
+    for name, card in cards.items():
+        click.echo(f"  {name}  {card['architecture']['name']}, {len(card['classes'])} classes, {sides(card['shape'])}")
+    if not cards:
+        click.echo("  (none in this installation)")
+    click.echo(f"\narchitectures: {', '.join(architectures())}\n\na MODEL is one of:")
+    write_table([[spec, meaning] for spec, meaning in SPECS.items()])
+
+
+@click.command()
+@click.argument("model")
+@click.option("--shape", metavar="C,H,W", help="The shape of one image, where the model does not say it or for another.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def layers(model: str, shape: str | None, as_json: bool) -> None:
+    """List the layers of MODEL with the shape of their output, their parameters and their runs per image.
+
+    A layer is addressed by its name, one channel of it as NAME:5, one position as NAME:5@3,4. `logits` is the output,
+    `penultimate` the input of the last linear layer. A layer that runs more than once cannot be read.
+    """
+    from featlab.models import layer_shapes, load
+    from featlab.models.loading import parse_shape
+
+    classifier = load(model, device="cpu", shape=None if shape is None else parse_shape(shape))
+    rows = [dataclasses.asdict(row) for row in layer_shapes(classifier)]
+    if as_json:
+        facts = {"model": model, "shape": classifier.shape, "classes": classifier.classes, "hash": classifier.hash()}
+        click.echo(json.dumps(facts | {"layers": rows}))
+        return
+    head = ["layer", "kind", "output", "parameters", "runs"]
+    write_table([head, *([cell(row[key]) for key in ("name", "kind", "shape", "parameters", "runs")] for row in rows)])
+
+
+def cell(value: Any) -> str:
+    """Return a value as a table shows it."""
+    if value is None:
+        return "-"
+    return sides(value) if isinstance(value, tuple) else str(value)
+
+
+def sides(shape: Sequence[int]) -> str:
+    """Return a shape as 3x32x32."""
+    return "x".join(map(str, shape))
+
+
+def write_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
