@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from featlab.data import check_images, check_labels
+from featlab.data import batches, check_images, check_labels
 from featlab.datasets.ranks import balanced_rows
 from featlab.types import Images, Labels, Rows
 
@@ -108,9 +108,7 @@ class Dataset:
         """Yield the images, labels and indices of consecutive batches of at most `size` rows, in order."""
         if size < 1:
             raise ValueError(f"a batch must have at least 1 row; got {size}.")
-        for first in range(0, len(self), size):
-            index = torch.arange(first, min(first + size, len(self)))
-            yield self.images(index), self.labels[index], index
+        yield from batches(self, size)
 
     def tensors(self) -> tuple[Images, Labels]:
         """Return all images as float32 in [0, 1], and all labels; everything is in memory then."""
@@ -142,7 +140,8 @@ def digest(pixels: Pixels, labels: Labels) -> str:
     """Return the SHA-256 of images and labels: of each, type and shape as text, then its little-endian bytes."""
     sha = hashlib.sha256(_header(pixels.shape, pixels.dtype))
     for first in range(0, pixels.shape[0], CHUNK):
-        rows = pixels[torch.arange(first, min(first + CHUNK, pixels.shape[0]))]
+        last = min(first + CHUNK, pixels.shape[0])
+        rows = pixels[first:last] if isinstance(pixels, Tensor) else pixels[torch.arange(first, last)]
         sha.update(rows.contiguous().numpy().data)
     sha.update(_header(labels.shape, labels.dtype))
     sha.update(labels.contiguous().numpy().data)
