@@ -1,0 +1,114 @@
+// What one element, or one example's three sums, become: the formulas that the CPU and the CUDA kernels share.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "normal.h"
+#include "philox.h"
+#include "portable.h"
+#include "rounding.h"
+
+namespace featlab {
+
+struct Box {
+  float low, high;
+};
+
+// NaN stays NaN; a NaN bound does not bind.
+FEATLAB_FN float clip(float value, Box box) {
+  const float raised = value < box.low ? box.low : value;
+  return raised > box.high ? box.high : raised;
+}
+
+// A radius that is negative or NaN allows no movement.
+FEATLAB_FN float valid_radius(float eps) {
+  return eps > 0.0F ? eps : 0.0F;
+}
+
+// What the ball of radius eps about `center` and the box have in common, in one coordinate.
+FEATLAB_FN Box linf_interval(float center, float eps, Box box) {
+  const float below = sub_up(center, eps);
+  const float above = add_down(center, eps);
+  return {below > box.low ? below : box.low, above < box.high ? above : box.high};
+}
+
+// step * sign(grad). "No movement" is -0, the number that changes no other when added; NaN has no sign.
+template <class G>
+FEATLAB_FN float sign_step(G grad, float step) {
+  return grad > G(0) ? step : (grad < G(0) ? -step : -0.0F);
+}
+
+FEATLAB_FN bool is_finite(float value) {
+  return value <= kFloatMax && value >= -kFloatMax;
+}
+
+// Uniform in the box where the ball is the whole space; the center where there is no finite box either.
+FEATLAB_FN float box_sample(uint32_t word, float center, Box box) {
+  const float unit = symmetric_uniform(word) * 0.5F + 0.5F;
+  const bool finite = is_finite(box.low) && is_finite(box.high);
+  return clip(finite ? box.low + unit * (box.high - box.low) : center, box);
+}
+
+FEATLAB_FN float linf_draw(uint32_t word, float center, float eps, Box box) {
+  if (!is_finite(eps)) {
+    return box_sample(word, center, box);
+  }
+  return clip(center + eps * symmetric_uniform(word), linf_interval(center, eps, box));
+}
+
+// Sums over one example: <g, g>, <d, g>, <d, d> with d = points - center.
+struct Sums {
+  double gg, dg, dd;
+};
+
+// Radii are taken smaller by four float ulps: more than the sums' and the last rounding's error, so that the norm of the
+// result, in exact arithmetic, is at most eps.
+constexpr double kShrink = 1.0 - 0x1p-22;
+
+// |d + along g|^2 from the sums has lost too many digits where it is this much smaller than what it was made of.
+constexpr double kCancelled = 0x1p-20;
+
+// The factor of the gradient that makes a step of length `step`; 0 where the gradient is zero or not finite.
+FEATLAB_FN double l2_along(double gg, float step) {
+  const double along = gg > 0.0 ? static_cast<double>(step) / sqrt(gg) : 0.0;
+  return fabs(along) <= 1.79769313486231570815e+308 ? along : 0.0;
+}
+
+struct Squared {
+  double value;
+  bool cancelled;
+};
+
+FEATLAB_FN Squared l2_moved(const Sums& sums, double along) {
+  const double travelled = along * along * sums.gg;
+  const double value = sums.dd + 2.0 * along * sums.dg + travelled;
+  return {value, value < kCancelled * (sums.dd + travelled)};
+}
+
+// x' = center + scale (d + along g); `keep` leaves the example as it is, bit for bit, but for the box.
+struct Plan {
+  double along, scale;
+  bool keep;
+};
+
+FEATLAB_FN Plan l2_plan(double squared, double along, float eps) {
+  const double norm = sqrt(squared);
+  const double limit = static_cast<double>(eps) * kShrink;
+  const double scale = norm <= limit ? 1.0 : limit / norm;
+  return {along, scale, along == 0.0 && norm <= static_cast<double>(eps)};
+}
+
+FEATLAB_FN float l2_apply(const Plan& plan, float point, double grad, float center, Box box) {
+  const double offset = static_cast<double>(point) - static_cast<double>(center);
+  const double moved = plan.along == 0.0 ? offset : offset + plan.along * grad;  // 0 * NaN must not enter
+  return clip(add_toward(center, plan.scale * moved), box);
+}
+
+// The length that a vector of normals is scaled to: uniform in the ball of `size` dimensions.
+FEATLAB_FN double l2_sample_scale(double squared, const Stream& stream, float eps, int64_t size) {
+  const double unit = open_uniform(draw(stream, 0).word[0]);
+  return static_cast<double>(eps) * kShrink * pow(unit, 1.0 / static_cast<double>(size)) / sqrt(squared);
+}
+
+}  // namespace featlab

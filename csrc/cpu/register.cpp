@@ -1,0 +1,173 @@
+// The CPU operators: arguments are checked, then rows are shared out among PyTorch's threads.
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+
+#include <algorithm>
+
+#include "../common/arguments.h"
+#include "../common/isa.h"
+#include "kernels.h"
+
+namespace featlab {
+namespace {
+
+constexpr int64_t kGrain = 32768;  // elements that are worth a thread
+
+const Kernels& kernels() {
+  static const Isa isa = chosen_isa();
+#if defined(__x86_64__)
+  if (isa == Isa::kAvx512) {
+    return avx512::kernels;
+  }
+  if (isa == Isa::kAvx2) {
+    return avx2::kernels;
+  }
+#endif
+  return baseline::kernels;
+}
+
+GradKind kind_of(const char* op, const Tensor& grad) {
+  switch (grad.scalar_type()) {
+    case ScalarType::Float:
+      return kFloat;
+    case ScalarType::Double:
+      return kDouble;
+    case ScalarType::BFloat16:
+      return kBFloat16;
+    case ScalarType::Half:
+      return kHalf;
+    default:
+      STD_TORCH_CHECK(false, op, ": grad must be float32, float64, bfloat16 or float16.");
+  }
+}
+
+int64_t rows_per_thread(const Batch& batch) { return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, batch.size)); }
+
+// A step over a batch: what its rows have in common.
+struct Step {
+  Batch batch;
+  const float *points, *center;
+  const char* grad;
+  int64_t grad_bytes;
+  float* out;
+  PerExample eps, step;
+  Box box;
+
+  // Elements begin .. end - 1 of one example.
+  StepRow part(int64_t row, int64_t begin, int64_t end) const {
+    const int64_t at = row * batch.size + begin;
+    return {points + at, grad + at * grad_bytes, center + at, out + at, end - begin, eps[row], step[row], box};
+  }
+};
+
+using RowKernel = void (*)(const StepRow&);
+
+void run_examples(const Step& step, RowKernel kernel) {
+  torch::stable::parallel_for(0, step.batch.rows, rows_per_thread(step.batch), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      kernel(step.part(row, 0, step.batch.size));
+    }
+  });
+}
+
+void run_elements(const Step& step, RowKernel kernel) {
+  const int64_t size = step.batch.size;
+  torch::stable::parallel_for(0, step.batch.rows * size, kGrain, [&](int64_t begin, int64_t end) {
+    while (begin < end) {
+      const int64_t row = begin / size;
+      const int64_t stop = std::min(end, (row + 1) * size);
+      kernel(step.part(row, begin - row * size, stop - row * size));
+      begin = stop;
+    }
+  });
+}
+
+Step step_of(const char* op, const Tensor& points, const Tensor& center, const Tensor& eps, double low, double high,
+             const Tensor& out) {
+  const Batch batch = batch_of(op, out);
+  check_like(op, out, {&points, &center});
+  check_float(op, {&points, &center});
+  static const float kNoStep = 0.0F;
+  return {batch,
+          points.const_data_ptr<float>(),
+          center.const_data_ptr<float>(),
+          nullptr,
+          0,
+          out.mutable_data_ptr<float>(),
+          per_example(op, eps, out),
+          {&kNoStep, 0},
+          {static_cast<float>(low), static_cast<float>(high)}};
+}
+
+void set_grad(const char* op, Step& step, const Tensor& grad, const Tensor& step_size, const Tensor& out) {
+  check_like(op, out, {&grad});
+  step.grad = static_cast<const char*>(grad.const_data_ptr());
+  step.grad_bytes = static_cast<int64_t>(grad.element_size());
+  step.step = per_example(op, step_size, out);
+}
+
+void linf_step(Tensor points, Tensor grad, Tensor center, Tensor eps, Tensor step_size, double low, double high,
+               Tensor out) {
+  Step step = step_of("featlab::linf_step", points, center, eps, low, high, out);
+  set_grad("featlab::linf_step", step, grad, step_size, out);
+  run_elements(step, kernels().linf_step[kind_of("featlab::linf_step", grad)]);
+}
+
+void linf_project(Tensor points, Tensor center, Tensor eps, double low, double high, Tensor out) {
+  run_elements(step_of("featlab::linf_project", points, center, eps, low, high, out), kernels().linf_step[kNoGrad]);
+}
+
+void l2_step(Tensor points, Tensor grad, Tensor center, Tensor eps, Tensor step_size, double low, double high,
+             Tensor out) {
+  Step step = step_of("featlab::l2_step", points, center, eps, low, high, out);
+  set_grad("featlab::l2_step", step, grad, step_size, out);
+  run_examples(step, kernels().l2_step[kind_of("featlab::l2_step", grad)]);
+}
+
+void l2_project(Tensor points, Tensor center, Tensor eps, double low, double high, Tensor out) {
+  run_examples(step_of("featlab::l2_project", points, center, eps, low, high, out), kernels().l2_step[kNoGrad]);
+}
+
+void run_sample(const char* op, const Tensor& center, const Tensor& eps, const Tensor& examples, int64_t seed,
+                int64_t restart, Box box, const Tensor& out, void (*kernel)(const SampleRow&)) {
+  const Batch batch = batch_of(op, out);
+  check_like(op, out, {&center});
+  check_float(op, {&center});
+  const float* from = center.const_data_ptr<float>();
+  float* to = out.mutable_data_ptr<float>();
+  const PerExample radius = per_example(op, eps, out);
+  const int64_t* ids = identities(op, examples, out);
+  torch::stable::parallel_for(0, batch.rows, rows_per_thread(batch), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t at = row * batch.size;
+      const Stream stream = {static_cast<uint64_t>(seed), static_cast<uint64_t>(ids[row]),
+                             static_cast<uint32_t>(restart), kUniform};
+      kernel({from + at, to + at, 0, batch.size, radius[row], box, stream});
+    }
+  });
+}
+
+Box box_of(double low, double high) { return {static_cast<float>(low), static_cast<float>(high)}; }
+
+void linf_sample(Tensor center, Tensor eps, Tensor examples, int64_t seed, int64_t restart, double low, double high,
+                 Tensor out) {
+  run_sample("featlab::linf_sample", center, eps, examples, seed, restart, box_of(low, high), out,
+             kernels().linf_sample);
+}
+
+void l2_sample(Tensor center, Tensor eps, Tensor examples, int64_t seed, int64_t restart, double low, double high,
+               Tensor out) {
+  run_sample("featlab::l2_sample", center, eps, examples, seed, restart, box_of(low, high), out, kernels().l2_sample);
+}
+
+}  // namespace
+}  // namespace featlab
+
+STABLE_TORCH_LIBRARY_IMPL(featlab, CPU, m) {
+  m.impl("linf_step", TORCH_BOX(&featlab::linf_step));
+  m.impl("linf_project", TORCH_BOX(&featlab::linf_project));
+  m.impl("linf_sample", TORCH_BOX(&featlab::linf_sample));
+  m.impl("l2_step", TORCH_BOX(&featlab::l2_step));
+  m.impl("l2_project", TORCH_BOX(&featlab::l2_project));
+  m.impl("l2_sample", TORCH_BOX(&featlab::l2_sample));
+}
