@@ -1,21 +1,125 @@
-"""Data by name."""
+"""Data by name: `fashion-mini`, `cifar10`, `folder:PATH?size=64`, `npz:PATH`, `constructed:PATH`, or a plugin's."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Protocol
+from urllib.parse import parse_qsl
 
+from featlab.datasets.constructed import open_constructed
 from featlab.datasets.dataset import Dataset
 from featlab.datasets.fashion_mini import open_fashion_mini
+from featlab.datasets.layout import INDEX
+from featlab.datasets.local import open_folder, open_npz
+from featlab.datasets.sources import open_cifar10, open_fashion_mnist
 from featlab.names import lookup
 from featlab.types import Images, Labels
 
 
-def open_data(name: str, *, train: bool, root: Path | None = None, count: int | None = None) -> Dataset:
-    """Return a data set by name, with `count` rows spread evenly over the classes if given."""
-    data = lookup("data", name, {"fashion-mini": open_fashion_mini})(train=train, root=root)
+class Opener(Protocol):
+    """What a data set's name stands for; plugins provide the same."""
+
+    def __call__(self, *, train: bool, root: Path | None = None) -> Dataset:
+        """Return the training or the test part; `root` is where fetched data live."""
+        ...
+
+
+@dataclass(frozen=True)
+class Row:
+    """One named data set of featlab itself."""
+
+    name: str
+    description: str
+    opener: Opener
+
+
+NAMED: Final = (
+    Row(
+        "fashion-mini", "embedded: 12,000 + 2,000 grey pictures of clothes, 1 x 28 x 28, 10 classes", open_fashion_mini
+    ),
+    Row("fashion-mnist", "60,000 + 10,000 grey pictures of clothes, 1 x 28 x 28, 10 classes", open_fashion_mnist),
+    Row("cifar10", "50,000 + 10,000 colour photographs, 3 x 32 x 32, 10 classes", open_cifar10),
+)
+
+PLACES: Final = {
+    "folder": "folder:PATH, one folder of pictures per class; ?size=64 scales and crops, ?channels=1 makes grey",
+    "npz": "npz:PATH, arrays images and labels (or x and y)",
+    "constructed": "constructed:PATH, a constructed data set",
+}
+
+
+def first_party() -> tuple[Row, ...]:
+    """Return the named data sets of featlab itself, to be registered like a plugin's."""
+    return NAMED
+
+
+def open_data(
+    name: str,
+    *,
+    train: bool,
+    root: Path | None = None,
+    count: int | None = None,
+    registered: Mapping[str, Opener] | None = None,
+) -> Dataset:
+    """Return a data set by name, its images read by rows; with `count`, that many spread evenly over the classes.
+
+    Names are those of `registered` (default: featlab's own), `folder:PATH`, `npz:PATH`, `constructed:PATH`, and the
+    path of a constructed set. A source without parts is the same for training and test; its `split` is "all".
+    Raises ValueError for an unknown name or bad data, FileNotFoundError for what is not there.
+    """
+    data = _open(name, train=train, root=root, registered=registered)
     return data if count is None else data.subset(count)
 
 
-def load_data(name: str, *, train: bool, count: int | None = None, root: Path | None = None) -> tuple[Images, Labels]:
-    """Return the images (float32 in [0, 1]) and labels of a data set, in memory; `open_data` does not load all."""
-    return open_data(name, train=train, root=root, count=count).tensors()
+def load_data(
+    name: str,
+    *,
+    train: bool,
+    count: int | None = None,
+    root: Path | None = None,
+    registered: Mapping[str, Opener] | None = None,
+) -> tuple[Images, Labels]:
+    """Return the images (float32 in [0, 1]) and the labels of a data set, all in memory; `open_data` reads by rows."""
+    return open_data(name, train=train, root=root, count=count, registered=registered).tensors()
+
+
+def _open(name: str, *, train: bool, root: Path | None, registered: Mapping[str, Opener] | None) -> Dataset:
+    place, colon, rest = name.partition(":")
+    if colon and place in PLACES:
+        return _open_place(place, rest, train=train)
+    known = {row.name: row.opener for row in NAMED} if registered is None else registered
+    if name not in known and (Path(name) / INDEX).is_file():
+        return open_constructed(Path(name))
+    places: dict[str, Opener] = {f"{place}:PATH": _no_path for place in PLACES}
+    return lookup("data", name, {**known, **places})(train=train, root=root)
+
+
+def _open_place(place: str, rest: str, *, train: bool) -> Dataset:
+    path, _, query = rest.partition("?")
+    if not path:
+        raise ValueError(f"{place}: needs a path after the colon")
+    if place == "folder":
+        options = _numbers(query, known=("size", "channels"))
+        return open_folder(Path(path), train=train, size=options.get("size"), channels=options.get("channels", 3))
+    openers: dict[str, Callable[[], Dataset]] = {
+        "npz": lambda: open_npz(Path(rest), train=train),
+        "constructed": lambda: open_constructed(Path(rest)),
+    }
+    return openers[place]()
+
+
+def _numbers(query: str, *, known: tuple[str, ...]) -> dict[str, int]:
+    options: dict[str, int] = {}
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        lookup("a folder's option", key, dict.fromkeys(known))
+        if not value.isdecimal():
+            raise ValueError(f"{key} must be a whole number, as in {key}=64; got {value!r}")
+        options[key] = int(value)
+    return options
+
+
+def _no_path(*, train: bool, root: Path | None = None) -> Dataset:
+    del train, root
+    raise ValueError("put the path of your data in place of PATH")

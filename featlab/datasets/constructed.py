@@ -1,4 +1,7 @@
-"""Constructed data sets (Ilyas et al. 2019, section 3): written shard by shard, resumed after a kill, verified on opening."""
+"""Constructed data sets: written shard by shard, resumed after a kill, verified on opening.
+
+Source of the idea: Ilyas et al. 2019, section 3.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +87,7 @@ class ConstructedWriter:
     def write(
         self, rows: range, images: Images, labels: Labels, *, columns: Mapping[str, Tensor] = MappingProxyType({})
     ) -> None:
-        """Write the shard with these rows, one of `pending()`; ValueError if images, labels or columns are not valid."""
+        """Write the shard with these rows, one of `pending()`; ValueError if its content is not as planned."""
         if rows not in tuple(self.plan.ranges()):
             raise ValueError(f"rows must be those of one shard, as pending() gives them; got {rows}")
         tensors = {"images": images, "labels": labels, **columns}

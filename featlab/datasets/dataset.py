@@ -89,7 +89,9 @@ class Dataset:
 
     def __repr__(self) -> str:
         shape = " x ".join(str(size) for size in self.shape)
-        return f"Dataset({self.name!r}, split={self.split!r}, {len(self)} images of {shape}, {len(self.classes)} classes)"
+        return (
+            f"Dataset({self.name!r}, split={self.split!r}, {len(self)} images of {shape}, {len(self.classes)} classes)"
+        )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -159,7 +161,10 @@ def check_pixels(pixels: Pixels, *, name: str) -> None:
             f"got {pixels.dtype} of shape {tuple(pixels.shape)}."
         )
     if isinstance(pixels, Tensor) and pixels.dtype == torch.float32:
-        check_images(pixels)
+        try:
+            check_images(pixels)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
 
 
 def check_label_range(labels: Labels, *, classes: int, name: str) -> None:

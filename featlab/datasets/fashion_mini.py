@@ -1,7 +1,7 @@
 """The embedded data: a real, class-balanced subset of Fashion-MNIST.
 
-Fashion-MNIST: Xiao, Rasul and Vollgraf 2017, MIT licence (embedded/LICENSE). Training images come from its training set,
-test images from its test set; `fashion-mini.json` records which.
+Fashion-MNIST: Xiao, Rasul and Vollgraf 2017, MIT licence (embedded/LICENSE). Training images come from its training
+set, test images from its test set; `fashion-mini.json` records which.
 """
 
 from __future__ import annotations

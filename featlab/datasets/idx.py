@@ -12,7 +12,8 @@ _UNSIGNED_BYTE = 8
 def read_idx(path: Path) -> NDArray[np.uint8]:
     """Return the array of an idx file of unsigned bytes, gzip-compressed if its name ends in .gz.
 
-    Source: the format's description by LeCun, Cortes and Burges (MNIST): two zero bytes, a type, a rank, big-endian sizes.
+    The file is two zero bytes, a type, a rank, big-endian sizes, and the values.
+    Source: the description of MNIST by LeCun, Cortes and Burges.
     """
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _UNSIGNED_BYTE:
@@ -21,5 +22,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     shape = np.frombuffer(data, dtype=">u4", count=rank, offset=4).astype(np.int64)
     values = np.frombuffer(data, dtype=np.uint8, offset=4 + 4 * rank)
     if len(values) != shape.prod():
-        raise ValueError(f"{path.name} must hold {shape.prod()} bytes for shape {tuple(shape)}; it holds {len(values)}.")
+        raise ValueError(
+            f"{path.name} must hold {shape.prod()} bytes for shape {tuple(shape)}; it holds {len(values)}."
+        )
     return values.reshape(tuple(shape))

@@ -86,7 +86,9 @@ def read_index(folder: Path) -> Index:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path} does not describe a constructed data set: its format is not {FORMAT!r}")
     if content.get("version") != VERSION:
-        raise ValueError(f"{path} has format version {content.get('version')}, this featlab reads {VERSION}; upgrade it")
+        raise ValueError(
+            f"{path} has format version {content.get('version')}, this featlab reads {VERSION}; upgrade it"
+        )
     if content.pop("checksum", None) != _hash(content):
         raise ValueError(f"{path} was changed after it was written; restore it or build the set again")
     return _parse(content, path)

@@ -1,6 +1,6 @@
 """The published layout of constructed data sets: torch-saved lists of batches, `CIFAR_ims` and `CIFAR_lab`.
 
-Source: the data release of Ilyas et al. 2019 (MadryLab constructed-datasets), read there by `torch.cat(torch.load(...))`.
+Source: the data release of Ilyas et al. 2019 (MadryLab constructed-datasets), where `torch.cat` joins what is loaded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def import_constructed(source: Path, path: Path, *, classes: Sequence[str] = CIF
     """
     images, labels = _load(source / IMAGES).float(), _load(source / LABELS).long()
     if images.dim() != 4:
-        raise ValueError(f"{source / IMAGES} must hold images (count, channels, height, width); got {images.dim()} axes")
+        raise ValueError(
+            f"{source / IMAGES} must hold images (count, channels, height, width); got {images.dim()} axes"
+        )
     check_images(images)
     check_labels(labels, count=len(images))
     writer = ConstructedWriter(
@@ -49,9 +51,9 @@ def import_constructed(source: Path, path: Path, *, classes: Sequence[str] = CIF
 
 
 def export_constructed(data: Dataset, folder: Path) -> tuple[Path, Path]:
-    """Write a data set as `CIFAR_ims` and `CIFAR_lab` into a folder, and return both paths; all images pass through memory.
+    """Write a data set as `CIFAR_ims` and `CIFAR_lab` into a folder, and return both paths.
 
-    Raises ValueError if one of the files is there already.
+    All images are in memory once, as this layout has no parts. Raises ValueError if one of the files is there already.
     """
     paths = (folder / IMAGES, folder / LABELS)
     for path in paths:

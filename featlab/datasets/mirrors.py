@@ -44,9 +44,7 @@ def fashion_from_torchvision(scratch: Path) -> Arrays:
 
     with _polite_download():
         parts = {split: FashionMNIST(scratch, train=split == "train", download=True) for split in IDX_FILES}
-    return {
-        split: (part.data.numpy()[:, None], part.targets.numpy().astype(np.int64)) for split, part in parts.items()
-    }
+    return {split: (part.data.numpy()[:, None], part.targets.numpy().astype(np.int64)) for split, part in parts.items()}
 
 
 def fashion_installed(scratch: Path) -> Arrays:
@@ -58,7 +56,10 @@ def fashion_installed(scratch: Path) -> Arrays:
 
 
 def fashion_from_debian(scratch: Path) -> Arrays:
-    """Fetch Fashion-MNIST as a Debian package, without installing it; package lists are refreshed in the scratch folder."""
+    """Fetch Fashion-MNIST as a Debian package, without installing it.
+
+    Where the package is not known, fresh package lists are fetched too, into the scratch folder.
+    """
     try:
         run("apt-get", "download", DEBIAN_PACKAGE, folder=scratch)
     except OSError:
@@ -120,9 +121,7 @@ def run(*command: str, folder: Path) -> None:
     if shutil.which(command[0]) is None:
         raise OSError(f"{command[0]} is not installed")
     try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS
-        )
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise OSError(f"{' '.join(command[:2])} did not end in {COMMAND_SECONDS:g} s") from error
     if done.returncode:

@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from featlab.datasets import fashion_mini, mirrors
 from featlab.datasets.dataset import Dataset, Split
@@ -190,7 +191,9 @@ def _fetch(source: Source, mirror: Mirror, folder: Path) -> None:
 
 
 def _store(source: Source, split: Split, arrays: Arrays, folder: Path) -> None:
-    for noun, array in zip(("images", "labels"), arrays[split], strict=True):
+    images, labels = arrays[split]
+    named: dict[str, NDArray[np.uint8] | NDArray[np.int64]] = {"images": images, "labels": labels}
+    for noun, array in named.items():
         with (folder / f"{split}-{noun}.npy").open("wb") as file:
             np.save(file, array)
             file.flush()
