@@ -41,7 +41,9 @@ def models(as_json: bool) -> None:
 
 @click.command()
 @click.argument("model")
-@click.option("--shape", metavar="C,H,W", help="The shape of one image, where the model does not say it or for another.")
+@click.option(
+    "--shape", metavar="C,H,W", help="The shape of one image, where the model does not say it or for another."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def layers(model: str, shape: str | None, as_json: bool) -> None:
     """List the layers of MODEL with the shape of their output, their parameters and their runs per image.

@@ -97,7 +97,7 @@ class Classifier(nn.Module):
         """Return the logits: float64 from a float64 net, else float32."""
         if images.shape[1:] != self.shape or not images.is_floating_point():
             raise ValueError(self._misfit(images))
-        inputs = images.to(self.scale.dtype)  # At least float32: bfloat16 cannot tell neighbouring grey levels apart.
+        inputs = images.to(self.scale.dtype)  # At least float32: bfloat16 rounds pixels by up to 1/512.
         if self.resize is not None and self.shape[1:] != self.resize:
             inputs = F.interpolate(inputs, self.resize, mode="bilinear", antialias=True)
         if not self._plain:
