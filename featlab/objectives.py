@@ -219,7 +219,8 @@ class _Match:
     size: Scores
 
     def __call__(self, outputs: Tensor, /) -> Scores:
-        return -torch.linalg.vector_norm(outputs - self.features, dim=1) / self.size
+        distance: Scores = torch.linalg.vector_norm(outputs - self.features, dim=1)
+        return -distance / self.size
 
     def rows(self, index: Rows, /) -> _Match:
         return _Match(self.features[index], self.size[index])

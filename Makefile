@@ -1,0 +1,34 @@
+# demo and test set up everything that they need in .venv; nothing else on the machine is touched.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := setup.py pyproject.toml $(shell find csrc -type f 2>/dev/null)
+
+.PHONY: demo test lint format bench clean
+
+demo: .venv/installed
+	$(BIN)/featlab demo --out featlab-demo
+
+test: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: .venv/installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.inc')
+
+format: .venv/installed
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/clang-format -i $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.inc')
+
+# PyTorch first: featlab's extension is built against the PyTorch that it will run with.
+.venv/installed: $(SOURCES)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
+	$(BIN)/python -m pip install --quiet "torch>=2.11" "torchvision>=0.26" "setuptools>=77" wheel "ninja>=1.13" "pybind11>=3.0"
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[dev]"
+	touch .venv/installed
+
+clean:
+	rm -rf .venv build dist *.egg-info featlab/_build.json featlab/*.so
