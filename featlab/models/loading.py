@@ -18,10 +18,18 @@ from torch import nn
 from featlab.freezing import frozen
 from featlab.models.architecture import Architecture
 from featlab.models.building import build_net
+from featlab.models.checkpoints import weights_of
 from featlab.models.classifier import Classifier
 from featlab.models.files import load_file, read_card, zoo_file
-from featlab.models.madrylab import load_madrylab, weights_of
-from featlab.models.optional import Expectations, class_names, timm_expects, torchvision_expects, torchvision_weights
+from featlab.models.madrylab import load_madrylab
+from featlab.models.optional import (
+    Expectations,
+    class_names,
+    timm_expects,
+    torchvision_arguments,
+    torchvision_expects,
+    torchvision_weights,
+)
 from featlab.names import lookup
 
 Options = Mapping[str, str]
@@ -155,26 +163,30 @@ def from_robustness(target: str, options: Options, shape: Sequence[int] | None) 
 def from_torchvision(target: str, options: Options, shape: Sequence[int] | None) -> Classifier:
     """Load torchvision:NAME."""
     del shape
+    choice = options.get("weights", "DEFAULT")
+    file = Path(choice)
+    published = "weights" in options and not (file.suffix or file.exists())
+    entry = torchvision_weights(target, choice if published else "DEFAULT")
     count = parse_count(options)
-    architecture = Architecture(f"torchvision:{target}", {"classes": 1000 if count is None else count})
+    arguments = {"classes": count or 1000} | torchvision_arguments(target, entry, published=published)
+    architecture = Architecture(f"torchvision:{target}", arguments)
     net = build_net(architecture)
-    expected = torchvision_expects(target, classes=count)
-    if "weights" in options:
-        choice = options["weights"]
-        published = not Path(choice).suffix and not Path(choice).exists()
-        load_weights(net, torchvision_weights(target, choice) if published else weights_of(Path(choice)), choice)
-    return wrap(net, expected, architecture)
+    if published:  # The weights that torchvision names and fetches itself, checked against the hash in their name.
+        load_weights(net, entry.get_state_dict(progress=False, check_hash=True, weights_only=True), choice)
+    elif "weights" in options:
+        load_weights(net, weights_of(file), choice)
+    return wrap(net, torchvision_expects(entry, classes=count), architecture)
 
 
 def from_timm(target: str, options: Options, shape: Sequence[int] | None) -> Classifier:
     """Load timm:NAME."""
     del shape
     count = parse_count(options)
-    architecture = Architecture(f"timm:{target}", {"classes": 1000 if count is None else count})
+    architecture = Architecture(f"timm:{target}", {"classes": count or 1000})
     net = build_net(architecture)
     if "weights" in options:
         load_weights(net, weights_of(Path(options["weights"])), options["weights"])
-    return wrap(net, timm_expects(target, net=net, classes=count), architecture)
+    return wrap(net, timm_expects(net, classes=count or 1000), architecture)
 
 
 def load_weights(net: nn.Module, state: Mapping[str, Any], source: str) -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from featlab.models.architecture import Architecture
 from featlab.models.building import NETS, build_net
+from featlab.models.checkpoints import weights_of
 from featlab.models.classifier import Classifier
-from featlab.models.optional import IMAGENET_MEAN, IMAGENET_STD, torchvision_expects
+from featlab.models.optional import IMAGENET_MEAN, IMAGENET_STD, imagenet_classes
 from featlab.names import lookup
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -78,34 +78,6 @@ def load_madrylab(path: Path, *, arch: str | None = None, data: str | None = Non
         name=path.stem,
         architecture=architecture,
     ).eval()
-
-
-def weights_of(path: Path) -> dict[str, Tensor]:
-    """Return the named tensors of a checkpoint without running anything that is pickled in it."""
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # A damaged pickle can fail in any way; whatever it is, the file is refused.
-        raise ValueError(refusal(path)) from error
-    if isinstance(content, dict):
-        content = content.get("model", content.get("state_dict", content))
-    if not (isinstance(content, dict) and content and all(isinstance(each, Tensor) for each in content.values())):
-        raise ValueError(f"{path} has no weights under 'model' or 'state_dict', so it is no robustness checkpoint")
-    return content
-
-
-def refusal(path: Path) -> str:
-    """Say why a file is not read, and how to convert it."""
-    try:
-        wanted = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except Exception:  # Not even that can be told of a damaged or an old file.
-        wanted = []
-    needs = f"it asks to run {', '.join(sorted(wanted))}" if wanted else "it is damaged or asks to run pickled code"
-    return (
-        f"{path} cannot be read as plain weights: {needs}; if you trust it, convert it where robustness is installed: "
-        "torch.save({'model': torch.load(OLD, weights_only=False)['model']}, NEW)"
-    )
 
 
 def split(
@@ -174,5 +146,5 @@ def fill(path: Path, net: nn.Module, weights: Mapping[str, Tensor], architecture
 def names_for(facts: DataFacts, architecture: Architecture) -> tuple[str, ...]:
     """Return the names of the classes, numbers where the net has another count of them."""
     count = int(architecture.arguments["classes"])
-    names = facts.classes or torchvision_expects("resnet50", classes=count).classes
+    names = facts.classes or imagenet_classes()
     return names if len(names) == count else tuple(map(str, range(count)))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from featlab.names import lookup
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+INCEPTIONS = ("googlenet", "inception_v3")
 
 
 @dataclass(frozen=True)
@@ -36,57 +38,74 @@ def package(name: str) -> ModuleType:
         ) from error
 
 
-def torchvision_net(name: str, *, classes: int = 1000) -> nn.Module:
-    """Build a torchvision classifier by name, with random weights."""
+def torchvision_net(
+    name: str, *, classes: int = 1000, image_size: int | None = None, transform_input: bool = False
+) -> nn.Module:
+    """Build a torchvision classifier by name, with random weights.
+
+    `image_size` is the side that a vision transformer is built for; `transform_input` lets GoogLeNet and Inception
+    undo the usual normalisation, as their published weights want it.
+    """
     models = package("torchvision").models
     known = {each: each for each in models.list_models(module=models)}
     options: dict[str, Any] = {"weights": None, "num_classes": classes}
-    if lookup("a torchvision classifier", name, known) in ("googlenet", "inception_v3"):
-        options["init_weights"] = True  # Its own default, said aloud: left out, torchvision warns.
+    if lookup("a torchvision classifier", name, known) in INCEPTIONS:
+        options |= {"transform_input": transform_input, "init_weights": True}  # Not said aloud, it warns.
+    if name.startswith("vit_") and image_size is not None:
+        options["image_size"] = image_size
     net: nn.Module = models.get_model(name, **options)
     return net
+
+
+def torchvision_weights(name: str, weights: str = "DEFAULT") -> Any:
+    """Return one entry of torchvision's table of published weights, by its name there or `DEFAULT`."""
+    models = package("torchvision").models
+    lookup("a torchvision classifier", name, dict.fromkeys(models.list_models(module=models)))
+    table = models.get_model_weights(name)
+    return lookup(f"the weights of torchvision:{name}", weights, dict(table.__members__) | {"DEFAULT": table.DEFAULT})
+
+
+def torchvision_arguments(name: str, weights: Any, *, published: bool) -> dict[str, Any]:
+    """Return the arguments of `torchvision_net` that a table entry implies; `published` if its weights are taken."""
+    arguments: dict[str, Any] = {}
+    if name.startswith("vit_"):
+        arguments["image_size"] = int(weights.transforms().crop_size[0])
+    if name in INCEPTIONS and published:
+        arguments["transform_input"] = True
+    return arguments
+
+
+def torchvision_expects(weights: Any, *, classes: int | None) -> Expectations:
+    """Return what an entry of torchvision's table says about input and classes; other class counts get numbers."""
+    preset = weights.transforms()
+    side = int(preset.crop_size[0])
+    names = class_names(weights.meta["categories"] or (), classes)
+    return Expectations(tuple(preset.mean), tuple(preset.std), (3, side, side), names)
+
+
+def imagenet_classes() -> tuple[str, ...]:
+    """Return torchvision's names of the thousand ImageNet classes."""
+    return tuple(torchvision_weights("resnet50").meta["categories"])
 
 
 def timm_net(name: str, *, classes: int = 1000) -> nn.Module:
     """Build a timm classifier by name, with random weights."""
     timm = package("timm")
-    known = {each: each for each in timm.list_models()}
-    if name not in known:  # Some thousand names: too many for a sentence.
-        raise ValueError(f"timm has no model {name!r}; timm.list_models('*{name[:6]}*') shows what it has")
+    if not timm.is_model(name):  # It has some thousand names: too many for a sentence.
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "timm.list_models() lists them"
+        raise ValueError(f"timm has no model {name!r}; {hint}")
     net: nn.Module = timm.create_model(name, pretrained=False, num_classes=classes)
     return net
 
 
-def torchvision_expects(name: str, *, classes: int | None) -> Expectations:
-    """Return what torchvision's own weights of this net expect; other class counts get numbers for names."""
-    weights = package("torchvision").models.get_model_weights(name).DEFAULT
-    preset = weights.transforms()
-    names = tuple(weights.meta["categories"])
-    side = int(preset.crop_size[0])
-    return Expectations(tuple(preset.mean), tuple(preset.std), (3, side, side), class_names(names, classes))
-
-
-def timm_expects(name: str, *, net: nn.Module, classes: int | None) -> Expectations:
-    """Return what timm says about this net's input."""
-    del name
+def timm_expects(net: nn.Module, *, classes: int | None) -> Expectations:
+    """Return what a timm net says about its input."""
     facts: Mapping[str, Any] = getattr(net, "pretrained_cfg", None) or {}
     mean, std = facts.get("mean", IMAGENET_MEAN), facts.get("std", IMAGENET_STD)
     shape = facts.get("input_size", (3, 224, 224))
     count = classes or int(facts.get("num_classes", 1000))
     return Expectations(tuple(mean), tuple(std), tuple(shape), class_names((), count))
-
-
-def torchvision_weights(name: str, weights: str) -> Mapping[str, Tensor]:
-    """Return weights that torchvision itself publishes, by their name there or `DEFAULT`; torchvision fetches them."""
-    known = package("torchvision").models.get_model_weights(name).__members__
-    chosen = lookup(f"the weights of torchvision:{name}", weights, known | {"DEFAULT": known_default(known)})
-    state: Mapping[str, Tensor] = chosen.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    return state
-
-
-def known_default(known: Mapping[str, Any]) -> Any:
-    """Return the weights that the enumeration itself calls its default."""
-    return type(next(iter(known.values()))).DEFAULT
 
 
 def class_names(names: Sequence[str], count: int | None) -> tuple[str, ...]:

@@ -88,6 +88,10 @@ def test_a_cast_does_not_round_the_normalisation():
     assert model.double().float().mean == MEAN
 
 
+def test_normalisation_moves_with_a_net_that_has_no_weights():
+    assert same().to("meta").scale.device.type == "meta"
+
+
 def test_pixels_are_not_rounded_before_the_normalisation_of_a_bfloat16_net():
     # As bfloat16 these two pixels are one number; normalised in float32 they are two, apart even in bfloat16.
     model = Classifier(nn.Sequential(Same()), mean=0.88, std=0.05, classes="a", shape=(1, 1, 1)).bfloat16()

@@ -4,10 +4,12 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from featlab.models import Architecture, build, card, load, pick_device, save
 from featlab.models.building import build_net
 from featlab.models.loading import Spec, parse_shape
+from featlab.models.optional import imagenet_classes, torchvision_arguments, torchvision_expects, torchvision_weights
 
 FACTORY = """
 from __future__ import annotations
@@ -105,6 +107,55 @@ def test_torchvision_nets_know_their_classes_and_leave_the_random_state():
     assert not model.training
 
 
+def test_published_torchvision_weights_are_fetched_as_plain_weights(monkeypatch):
+    torchvision = pytest.importorskip("torchvision")
+    net = build_net(Architecture("torchvision:squeezenet1_1"), seed=5)
+    asked = []
+
+    def fetch(url, **options):
+        asked.append((url, options))
+        return net.state_dict()
+
+    monkeypatch.setattr(torchvision.models._api, "load_state_dict_from_url", fetch)
+    model = load("torchvision:squeezenet1_1?weights=DEFAULT", device="cpu")
+    ((url, options),) = asked
+    assert "squeezenet1_1" in url
+    assert options["weights_only"] is True
+    assert options["check_hash"] is True
+    assert torch.equal(model.net.classifier[1].bias, net.classifier[1].bias)
+
+
+def test_published_weights_decide_what_the_net_must_be():
+    models = pytest.importorskip("torchvision").models
+    entry = torchvision_weights("vit_b_16", "IMAGENET1K_SWAG_E2E_V1")
+    assert torchvision_arguments("vit_b_16", entry, published=True) == {"image_size": 384}
+    assert torchvision_expects(entry, classes=None).shape == (3, 384, 384)
+    # torchvision builds these two with transform_input=True when it loads its own weights.
+    inception = torchvision_weights("inception_v3")
+    assert torchvision_arguments("inception_v3", inception, published=True) == {"transform_input": True}
+    assert torchvision_arguments("inception_v3", inception, published=False) == {}
+    assert len(imagenet_classes()) == 1000
+    for name in models.list_models(module=models):
+        expected = torchvision_expects(torchvision_weights(name), classes=7)
+        assert (len(expected.classes), expected.shape[0]) == (7, 3)
+
+
+def test_nets_with_records_of_outputs_train():
+    pytest.importorskip("torchvision")
+    model = load("torchvision:googlenet?classes=3&shape=3,64,64", device="cpu").train()
+    assert model(torch.rand(2, 3, 64, 64)).shape == (2, 3)
+
+
+def test_timm_nets(tmp_path):
+    pytest.importorskip("timm")
+    model = load("timm:resnet18?classes=4&shape=3,32,32", device="cpu")
+    assert model(torch.rand(1, 3, 32, 32)).shape == (1, 4)
+    save(model, tmp_path / "m.safetensors")
+    assert load(tmp_path / "m.safetensors", device="cpu").hash() == model.hash()
+    with pytest.raises(ValueError, match="did you mean 'resnet18"):
+        load("timm:resnet18x")
+
+
 def test_timm_is_optional(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ValueError, match=r"timm:NAME needs the package timm.*pip install timm"):
@@ -168,6 +219,14 @@ def test_devices():
 def test_only_files_have_cards():
     with pytest.raises(ValueError, match=r"only zoo:NAME and file:PATH have cards"):
         card("torchvision:resnet18")
+
+
+def test_weights_alone_may_be_safetensors(tmp_path):
+    pytest.importorskip("torchvision")
+    net = build_net(Architecture("torchvision:squeezenet1_1", {"classes": 4}), seed=5)
+    save_file(net.state_dict(), tmp_path / "w.safetensors")
+    model = load(f"torchvision:squeezenet1_1?weights={tmp_path / 'w.safetensors'}&classes=4", device="cpu")
+    assert torch.equal(model.net.classifier[1].bias, net.classifier[1].bias)
 
 
 @pytest.mark.parametrize("text", ["3,32,32", "3x32x32"])

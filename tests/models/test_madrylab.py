@@ -149,8 +149,8 @@ def changed(**changes):
 @pytest.mark.parametrize(
     ("content", "query", "message"),
     [
-        ({"epoch": 3}, "", "no weights under 'model' or 'state_dict'"),
-        ({"model": {}}, "", "no weights"),
+        ({"epoch": 3}, "", "has no weights: neither"),
+        ({"model": {}}, "", "has no weights"),
         ({"model": nn.Linear(2, 2).state_dict()}, "", "does not say which data"),
         ({"model": nn.Linear(2, 2).state_dict()}, "?data=cifar10", "holds no ResNet that featlab knows"),
         (changed(), "?arch=resnet50", "holds a resnet18, not a resnet50"),
