@@ -15,7 +15,7 @@ from torch import Tensor
 
 from featlab.data import check_images, check_labels
 from featlab.datasets.constructed import ConstructedWriter
-from featlab.datasets.dataset import CHUNK, Dataset
+from featlab.datasets.dataset import CHUNK, Dataset, check_label_range
 from featlab.datasets.layout import file_sha256
 from featlab.datasets.sources import CIFAR10
 from featlab.files import written_whole
@@ -36,6 +36,7 @@ def import_constructed(source: Path, path: Path, *, classes: Sequence[str] = CIF
         )
     check_images(images)
     check_labels(labels, count=len(images))
+    check_label_range(labels, classes=len(classes), name=str(source / LABELS))
     writer = ConstructedWriter(
         path,
         recipe={"imported": f"{IMAGES}, {LABELS}"},
