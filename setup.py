@@ -10,6 +10,7 @@ TORCH_CUDA_ARCH_LIST    such as "9.0" or "8.0;9.0+PTX"; by default all that nvcc
 CXX, CXXFLAGS, MAX_JOBS, CUDA_HOME, NVCC_APPEND_FLAGS   as everywhere
 """
 
+import importlib.util
 import json
 import os
 import platform
@@ -19,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,19 +58,24 @@ class Torch:
     def compile_flags(self) -> list[str]:
         include = self.root / "include"
         folders = [include, include / "torch" / "csrc" / "api" / "include"]
-        return [f"-DTORCH_TARGET_VERSION={TARGET}", *(f"-isystem{folder}" for folder in folders)]
+        return [f"-DTORCH_TARGET_VERSION={TARGET}", *system(*folders)]
 
     @property
     def link_flags(self) -> list[str]:
         return [f"-L{self.root / 'lib'}", "-ltorch_cpu"]
 
 
+def system(*folders: str | Path) -> list[str]:
+    return [flag for folder in folders for flag in ("-isystem", str(folder))]
+
+
 def find_torch() -> Torch:
-    try:
-        import torch
-    except ImportError as error:
-        raise BuildError("PyTorch cannot be imported in the build environment") from error
-    return Torch(version=str(torch.__version__), root=Path(torch.__file__).parent)
+    spec = importlib.util.find_spec("torch")  # found and not imported: that takes seconds
+    if spec is None or spec.origin is None:
+        raise BuildError("PyTorch is not installed in the build environment")
+    root = Path(spec.origin).parent
+    version = re.search(r"__version__ = '([^']+)'", (root / "version.py").read_text(encoding="utf-8"))
+    return Torch(version=version[1] if version else "unknown", root=root)
 
 
 def find_compiler() -> str:
@@ -124,16 +131,23 @@ def arch_flags(archs: list[str]) -> list[str]:
     return flags
 
 
+JOBS = threading.Semaphore(int(os.environ.get("MAX_JOBS") or os.cpu_count() or 1))
+
+
+def run(command: list[str]) -> None:
+    """Run one compiler; show what it says and raise if it fails."""
+    with JOBS:
+        result = subprocess.run(command, capture_output=True, text=True)
+    if result.stderr.strip():
+        print(result.stderr, file=sys.stderr)
+    if result.returncode != 0:
+        raise BuildError(f"{Path(command[0]).name} failed with exit status {result.returncode}")
+
+
 def run_all(commands: list[list[str]]) -> None:
-    """Run the commands side by side; show what fails and say that it did."""
-    jobs = int(os.environ.get("MAX_JOBS") or os.cpu_count() or 1)
-    with ThreadPoolExecutor(max_workers=max(1, min(jobs, len(commands)))) as pool:
-        results = list(pool.map(lambda c: subprocess.run(c, capture_output=True, text=True), commands))
-    for command, result in zip(commands, results):
-        if result.stderr.strip():
-            print(result.stderr, file=sys.stderr)
-        if result.returncode != 0:
-            raise BuildError(f"{Path(command[0]).name} failed with exit status {result.returncode}")
+    """Run commands side by side."""
+    with ThreadPoolExecutor(max_workers=len(commands)) as pool:
+        list(pool.map(run, commands))
 
 
 class Build(build_ext):
@@ -147,21 +161,30 @@ class Build(build_ext):
 
     def build_extensions(self) -> None:
         self.facts = {"python": platform.python_version(), "built": [], "failed": {}}
-        built = []
-        for extension in self.extensions:
+        with ThreadPoolExecutor() as pool:
+            failures = list(pool.map(self.attempt, self.extensions))
+        for extension, failure in zip(self.extensions, failures):
             name = extension.name.rpartition(".")[2]
-            try:
-                self.build_one(extension, name)
-            except (BuildError, OSError) as error:
-                self.facts["failed"][name] = str(error) if isinstance(error, BuildError) else "a file is missing"
-                continue
-            self.facts["built"].append(name)
-            built.append(extension)
-        self.extensions[:] = built
+            if failure is None:
+                self.facts["built"].append(name)
+            else:
+                self.facts["failed"][name] = failure
+        self.extensions[:] = [ext for ext, failure in zip(self.extensions, failures) if failure is None]
         self.report()
         facts = Path(self.build_lib, "featlab", "_build.json")
         facts.parent.mkdir(parents=True, exist_ok=True)
-        facts.write_text(json.dumps(self.facts, indent=2) + "\n", encoding="utf-8")
+        facts.write_text(json.dumps(self.facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+    def attempt(self, extension: Extension) -> str | None:
+        """Build one extension; return why it failed, in words that name no path of this machine."""
+        try:
+            self.build_one(extension, extension.name.rpartition(".")[2])
+        except BuildError as error:
+            return str(error)
+        except OSError as error:
+            print(error, file=sys.stderr)
+            return f"{type(error).__name__} while compiling"
+        return None
 
     def report(self) -> None:
         failed = self.facts["failed"]
@@ -189,7 +212,7 @@ class Build(build_ext):
         flags = ["-std=c++20", *COMMON, *EXACT, *torch.compile_flags, *shlex.split(os.environ.get("CXXFLAGS", ""))]
         files = [str(objects / f"{Path(source).stem}.o") for source in sources]
         run_all([[compiler, *flags, "-c", source, "-o", file] for source, file in zip(sources, files)])
-        run_all([[compiler, "-shared", *files, "-o", str(target), *torch.link_flags, *UNRESOLVED]])
+        run([compiler, "-shared", *files, "-o", str(target), *torch.link_flags, *UNRESOLVED])
 
     def host(self, sources: list[str], objects: Path, target: Path) -> None:
         try:
@@ -197,9 +220,9 @@ class Build(build_ext):
         except ImportError as error:
             raise BuildError("pybind11 cannot be imported in the build environment") from error
         compiler = find_compiler()
-        includes = [f"-isystem{path}" for path in (pybind11.get_include(), sysconfig.get_paths()["include"])]
-        flags = ["-std=c++20", *COMMON, *EXACT, *includes, *shlex.split(os.environ.get("CXXFLAGS", ""))]
-        run_all([[compiler, *flags, "-shared", *sources, "-o", str(target), *UNRESOLVED]])
+        includes = system(pybind11.get_include(), sysconfig.get_paths()["include"])
+        flags = ["-std=c++20", *COMMON, "-O1", *EXACT, *includes, *shlex.split(os.environ.get("CXXFLAGS", ""))]
+        run([compiler, *flags, "-shared", *sources, "-o", str(target), *UNRESOLVED])
 
     def cuda(self, sources: list[str], objects: Path, target: Path) -> None:
         torch, compiler, nvcc = find_torch(), find_compiler(), find_nvcc()
@@ -221,7 +244,7 @@ class Build(build_ext):
         stub = empty_library(compiler, objects, "libtorch_cuda.so")
         link = [nvcc, "-ccbin", compiler, "-shared", "-cudart", "static", *arch_flags(archs), *files]
         needed = ["-Xlinker=--no-as-needed", f"-L{stub.parent}", "-ltorch_cuda"]
-        run_all([[*link, "-o", str(target), *needed, *torch.link_flags]])
+        run([*link, "-o", str(target), *needed, *torch.link_flags])
 
     def copy_extensions_to_source(self) -> None:
         """Bring the results of an in-place build into the source tree, and take away those of an earlier one."""
@@ -242,7 +265,7 @@ def empty_library(compiler: str, folder: Path, name: str) -> Path:
     """Return a library with nothing but a name to link against: a PyTorch without CUDA has no libtorch_cuda.so."""
     source, library = folder / "empty.cpp", folder / name
     source.write_text("", encoding="utf-8")
-    run_all([[compiler, "-shared", "-fPIC", f"-Wl,-soname,{name}", str(source), "-o", str(library)]])
+    run([compiler, "-shared", "-fPIC", f"-Wl,-soname,{name}", str(source), "-o", str(library)])
     return library
 
 

@@ -62,12 +62,13 @@ struct Sums {
   double gg, dg, dd;
 };
 
-// Radii are taken smaller by four float ulps: more than the sums' and the last rounding's error, so that the norm of the
-// result, in exact arithmetic, is at most eps.
-constexpr double kShrink = 1.0 - 0x1p-22;
+// Radii are taken smaller by this factor: an eighth of a float ulp, and yet more than the errors of the sums (1e-9 where a
+// sum was made of terms 256 times larger) and of the last rounding (2^-29), so that the norm of the result, in exact
+// arithmetic, is at most eps.
+constexpr double kShrink = 1.0 - 0x1p-26;
 
 // |d + along g|^2 from the sums has lost too many digits where it is this much smaller than what it was made of.
-constexpr double kCancelled = 0x1p-20;
+constexpr double kCancelled = 0x1p-8;
 
 // The factor of the gradient that makes a step of length `step`; 0 where the gradient is zero or not finite.
 FEATLAB_FN double l2_along(double gg, float step) {
@@ -93,10 +94,11 @@ struct Plan {
 };
 
 FEATLAB_FN Plan l2_plan(double squared, double along, float eps) {
+  const double radius = static_cast<double>(eps);
+  const double limit = radius * kShrink;
   const double norm = sqrt(squared);
-  const double limit = static_cast<double>(eps) * kShrink;
   const double scale = norm <= limit ? 1.0 : limit / norm;
-  return {along, scale, along == 0.0 && norm <= static_cast<double>(eps)};
+  return {along, scale, along == 0.0 && squared <= radius * radius};
 }
 
 FEATLAB_FN float l2_apply(const Plan& plan, float point, double grad, float center, Box box) {

@@ -71,7 +71,7 @@ def normals(examples: Tensor, *, elements: int, seed: int, restart: int, purpose
     """
     padded = -(-elements // 4) * 4
     drawn = words(examples, elements=padded, seed=seed, restart=restart, purpose=purpose)
-    radius = torch.sqrt(-2.0 * log_unit(open_uniform(drawn[:, 0::2])))
+    radius = exact_sqrt(-2.0 * log_unit(open_uniform(drawn[:, 0::2])))
     cosine, sine = unit_circle(drawn[:, 1::2])
     return torch.stack([radius * cosine, radius * sine], dim=-1).flatten(1)[:, :elements]
 
@@ -88,6 +88,21 @@ def log_unit(u: Tensor) -> Tensor:
     for odd in range(19, 0, -2):
         series = series * z + 1.0 / odd
     return power * 0.693147180559945309417 + s * 2.0 * series
+
+
+def exact_sqrt(x: Tensor) -> Tensor:
+    """Return the square roots of positive float64 numbers, rounded as IEEE 754 says.
+
+    torch.sqrt on a CPU may go through a vector library that errs in the last bit: add what the exact residual x - s^2
+    still asks for (Dekker 1971, "A floating-point technique for extending the available precision").
+    """
+    s = torch.sqrt(x)
+    split = s * 134217729.0  # 2^27 + 1
+    upper = split - (split - s)
+    lower = s - upper
+    square = s * s
+    error = ((upper * upper - square) + 2.0 * upper * lower) + lower * lower
+    return s + ((x - square) - error) / (2.0 * s)
 
 
 def unit_circle(drawn: Tensor) -> tuple[Tensor, Tensor]:

@@ -80,15 +80,16 @@ def _shrunk(  # noqa: PLR0917
 ) -> Tensor:
     """Return the center plus `moved`, scaled into the ball and cut to the box; `still` rows inside stay as they are."""
     radius = _radius(eps, center).double()
-    norm, limit = torch.sqrt(_squared(moved)), radius * _shrink(center)
+    squared, limit = _squared(moved), radius * _shrink(center)
+    norm = torch.sqrt(squared)
     scale = torch.where(norm <= limit, 1.0, limit / norm)
     inside = add_toward(center, scale * moved)
-    return _clip(torch.where(still & (norm <= radius), points, inside), low, high)
+    return _clip(torch.where(still & (squared <= radius * radius), points, inside), low, high)
 
 
 def _shrink(like: Tensor) -> float:
     """Return a factor below one that covers the error of the sums and of the last rounding."""
-    return 1.0 - (2.0**-40 if like.dtype == torch.float64 else 2.0**-22)
+    return 1.0 - (2.0**-40 if like.dtype == torch.float64 else 2.0**-26)
 
 
 def _squared(rows: Tensor) -> Tensor:
