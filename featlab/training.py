@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -49,7 +50,7 @@ class Epoch:
 class Schedule:
     """How to descend: SGD with Nesterov momentum, its learning rate over time, and what is averaged.
 
-    `curve` is "one-cycle" (linear from 0 to `lr` over the first fifth, then linear to 0), "step" (a tenth after each
+    `curve` is "one-cycle" (linear from 0 to `lr` over the first fifth, then a half cosine to 0), "step" (a tenth after each
     third) or "constant". `augment` is "none", "crop" (shift by up to 4 pixels) or "crop-flip". `ema` is the decay of
     the exponential moving average of the weights, with which training ends; 0 for none. `precision` "auto" is bfloat16
     autocast on CUDA and float32 elsewhere.
@@ -77,7 +78,7 @@ class Schedule:
 
 
 CURVES: Mapping[str, Callable[[float], float]] = {
-    "one-cycle": lambda done: min(done / 0.2, (1 - done) / 0.8),
+    "one-cycle": lambda done: done / 0.2 if done < 0.2 else 0.5 + 0.5 * math.cos(math.pi * (done - 0.2) / 0.8),
     "step": lambda done: 0.1 ** int(done * 3),
     "constant": lambda done: 1.0,
 }
