@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from featlab.data import check_images, check_labels
-from featlab.datasets.dataset import Dataset, check_label_range
+from featlab.datasets.dataset import Dataset, check_label_range, named
 from featlab.datasets.layout import (
     INDEX,
     MEND,
@@ -147,10 +147,8 @@ def open_constructed(path: Path, *, verify: bool = True) -> Dataset:
 def _verify_shard(file: Path, sha256: str, images: Images) -> None:
     if file_sha256(file) != sha256:
         raise ValueError(f"shard {file.name} of {file.parent} was changed, its SHA-256 is not the recorded one; {MEND}")
-    try:
+    with named(f"shard {file.name} of {file.parent}"):
         check_images(images)
-    except ValueError as error:
-        raise ValueError(f"shard {file.name} of {file.parent}: {error}") from error
 
 
 def _check_plan(plan: Plan) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -78,13 +79,14 @@ class Dataset:
 
     def __post_init__(self) -> None:
         check_pixels(self.pixels, name=self.name)
-        check_labels(self.labels, count=self.pixels.shape[0])
+        with named(self.name):
+            check_labels(self.labels, count=self.pixels.shape[0])
         check_label_range(self.labels, classes=len(self.classes), name=self.name)
         for column, values in self.columns.items():
             if values.dtype != torch.int64 or values.shape != self.labels.shape:
                 raise ValueError(
                     f"{self.name}: column {column!r} must be int64 of shape ({len(self)},), one number per image; "
-                    f"got {values.dtype} of shape {tuple(values.shape)}."
+                    f"got {values.dtype} of shape {tuple(values.shape)}"
                 )
 
     def __repr__(self) -> str:
@@ -109,7 +111,7 @@ class Dataset:
     def batches(self, size: int) -> Iterator[tuple[Images, Labels, Rows]]:
         """Yield the images, labels and indices of consecutive batches of at most `size` rows, in order."""
         if size < 1:
-            raise ValueError(f"a batch must have at least 1 row; got {size}.")
+            raise ValueError(f"a batch must have at least 1 row; got {size}")
         yield from batches(self, size)
 
     def tensors(self) -> tuple[Images, Labels]:
@@ -158,13 +160,11 @@ def check_pixels(pixels: Pixels, *, name: str) -> None:
     if pixels.dtype not in (torch.uint8, torch.float32) or len(pixels.shape) != 4:
         raise ValueError(
             f"{name}: images must be uint8 or float32 of shape (count, channels, height, width); "
-            f"got {pixels.dtype} of shape {tuple(pixels.shape)}."
+            f"got {pixels.dtype} of shape {tuple(pixels.shape)}"
         )
     if isinstance(pixels, Tensor) and pixels.dtype == torch.float32:
-        try:
+        with named(name):
             check_images(pixels)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
 
 
 def check_label_range(labels: Labels, *, classes: int, name: str) -> None:
@@ -175,8 +175,17 @@ def check_label_range(labels: Labels, *, classes: int, name: str) -> None:
     if low < 0 or high >= classes:
         raise ValueError(
             f"{name}: labels must lie between 0 and {classes - 1}, as there are {classes} classes; "
-            f"got labels from {low} to {high}."
+            f"got labels from {low} to {high}"
         )
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Put the name of the data before what a check complains of."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _header(shape: torch.Size, dtype: torch.dtype) -> bytes:

@@ -68,7 +68,7 @@ def open_fashion_mini(*, train: bool, root: Path | None = None) -> Dataset:
         columns={"source_index": torch.from_numpy(part.source_index)},
     )
     if data.sha256 != part.sha256:
-        raise ValueError(f"the embedded {NAME} {split} images are damaged; install featlab again.")
+        raise ValueError(f"the embedded {NAME} {split} images are damaged; install featlab again")
     return data
 
 

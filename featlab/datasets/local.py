@@ -180,7 +180,8 @@ def _read_npz(file: Path) -> Mapping[str, NDArray[np.generic]]:
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file}")
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("it holds one array without a name")
             return {name: archive[name] for name in archive.files}

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from featlab.data import check_images, check_labels
 from featlab.datasets.constructed import ConstructedWriter
-from featlab.datasets.dataset import CHUNK, Dataset, check_label_range
+from featlab.datasets.dataset import CHUNK, Dataset, check_label_range, named
 from featlab.datasets.layout import file_sha256
 from featlab.datasets.sources import CIFAR10
 from featlab.files import written_whole
@@ -34,8 +34,9 @@ def import_constructed(source: Path, path: Path, *, classes: Sequence[str] = CIF
         raise ValueError(
             f"{source / IMAGES} must hold images (count, channels, height, width); got {images.dim()} axes"
         )
-    check_images(images)
-    check_labels(labels, count=len(images))
+    with named(str(source)):
+        check_images(images)
+        check_labels(labels, count=len(images))
     check_label_range(labels, classes=len(classes), name=str(source / LABELS))
     writer = ConstructedWriter(
         path,

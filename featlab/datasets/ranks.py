@@ -24,7 +24,7 @@ def balanced_rows(labels: NDArray[np.int64], *, count: int, seed: int) -> NDArra
     Rows are taken class by class in turn, so the rows for a smaller `count` are among those for a larger one.
     """
     if not 0 <= count <= len(labels):
-        raise ValueError(f"a subset must have between 0 and {len(labels)} rows, as many as there are; got {count}.")
+        raise ValueError(f"a subset must have between 0 and {len(labels)} rows, as many as there are; got {count}")
     ranks = random_ranks(len(labels), seed=seed)
     by_class = np.lexsort((ranks, labels))
     sorted_labels = labels[by_class]

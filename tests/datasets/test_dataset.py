@@ -79,7 +79,9 @@ def test_batches_cover_all_rows_once_in_order():
 
 
 @given(
-    labels=st.lists(st.integers(0, 4), min_size=1, max_size=60), share=st.floats(0, 1), seed=st.integers(-(2**70), 2**70)
+    labels=st.lists(st.integers(0, 4), min_size=1, max_size=60),
+    share=st.floats(0, 1),
+    seed=st.integers(-(2**70), 2**70),
 )
 def test_balanced_rows_are_as_even_as_the_data_allow(labels, share, seed):
     labels = np.array(labels)

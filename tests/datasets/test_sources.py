@@ -105,7 +105,7 @@ def test_damage_on_disk_is_noticed_and_mended(name, tmp_path):
     whole[-8] ^= 1
     for damaged in (bytes(whole), file.read_bytes()[:-3], b""):
         file.write_bytes(damaged)
-        with pytest.raises(ValueError, match="damaged .* featlab data get tiny"):
+        with pytest.raises(ValueError, match=r"damaged .* featlab data get tiny"):
             open_source(tiny, train=True, root=tmp_path)
         assert fetch_tiny(tiny, tmp_path).mirror == "m"
         assert len(open_source(tiny, train=True, root=tmp_path)) == 9
