@@ -80,6 +80,8 @@ def load_file(path: Path) -> Classifier:
 
     A missing file is a FileNotFoundError; one that is cut off, altered or no classifier is a ValueError.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
     state, facts = read_tensors(path)
     record = parse(path, facts.get(RECORD))
     if fingerprint(state, identity(record)) != record["sha256"]:

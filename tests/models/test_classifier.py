@@ -141,6 +141,11 @@ def test_images_are_resized_before_the_net():
     assert seen[0].shape == (1, 1, 4, 4)
     # Antialiased bilinear halving of a ramp keeps it a ramp in the interior.
     torch.testing.assert_close(seen[0][0, 0, 0, 1:3] / 2 + 0.5, torch.tensor([2.5, 4.5]) / 8)
+    # Each input pixel has its share in a strong reduction; plain bilinear sampling would skip the first column.
+    first = torch.zeros(1, 1, 8, 8)
+    first[..., 0] = 1
+    Classifier(Watch(), mean=0, std=1, classes="a", shape=(1, 8, 8), resize=2)(first)
+    assert seen[1][0, 0, 0, 0] > 0.05
 
 
 def test_hash_sees_weights_normalisation_and_architecture():

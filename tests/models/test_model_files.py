@@ -210,6 +210,8 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path):
     for read in (load, card):
         with pytest.raises(FileNotFoundError, match="there is no file"):
             read(tmp_path / "none.safetensors")
+        with pytest.raises(FileNotFoundError, match="there is no file"):
+            read(f"file:{tmp_path}")
 
 
 def test_every_zoo_classifier_loads_and_has_a_card():
