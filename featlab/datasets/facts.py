@@ -13,6 +13,7 @@ from featlab.datasets.dataset import CHUNK, Dataset
 from featlab.files import written_whole
 
 SHEET_COLUMNS: Final = 10
+SHEET_ROWS: Final = 40
 
 
 def describe(data: Dataset) -> dict[str, object]:
@@ -35,10 +36,13 @@ def describe(data: Dataset) -> dict[str, object]:
 
 
 def write_sheet(data: Dataset, path: Path) -> None:
-    """Write a PNG with the first ten images of each class, a row for each."""
+    """Write a PNG with the first ten images of each class, a row for each, at most SHEET_ROWS rows."""
     channels, height, width = data.shape
-    sheet = np.full((len(data.classes) * height, SHEET_COLUMNS * width, channels), 255, dtype=np.uint8)
-    for label in range(len(data.classes)):
+    if channels not in (1, 3):
+        raise ValueError(f"a sheet shows images of 1 or 3 channels; those of {data.name} have {channels}")
+    rows = min(len(data.classes), SHEET_ROWS)
+    sheet = np.full((rows * height, SHEET_COLUMNS * width, channels), 255, dtype=np.uint8)
+    for label in range(rows):
         index = torch.nonzero(data.labels == label)[:SHEET_COLUMNS, 0]
         pictures = data.images(index).mul(255).round().byte().permute(0, 2, 3, 1).numpy()
         for column, picture in enumerate(pictures):

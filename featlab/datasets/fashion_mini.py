@@ -66,6 +66,7 @@ def open_fashion_mini(*, train: bool, root: Path | None = None) -> Dataset:
         name=NAME,
         split="train" if train else "test",
         columns={"source_index": torch.from_numpy(part.source_index)},
+        facts={"licence": "MIT", "citation": "Xiao, Rasul and Vollgraf 2017"},
     )
     if data.sha256 != part.sha256:
         raise ValueError(f"the embedded {NAME} {split} images are damaged; install featlab again")

@@ -155,6 +155,8 @@ def _parse(content: Mapping[str, object], path: Path) -> Index:
     plan, complete, shards = (content.get(key) for key in ("plan", "complete", "shards"))
     if not isinstance(plan, dict) or set(plan) != {item.name for item in fields(Plan)} or not isinstance(shards, list):
         raise ValueError(f"{path} lacks entries of format version {VERSION}; restore it or build the set again")
+    if plan["dtype"] not in DTYPES:
+        raise ValueError(f"{path}: dtype must be one of {', '.join(DTYPES)}; got {plan['dtype']!r}")
     return Index(plan=Plan(**plan), complete=complete is True, shards=shards)
 
 

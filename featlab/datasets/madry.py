@@ -64,7 +64,7 @@ def export_constructed(data: Dataset, folder: Path) -> tuple[Path, Path]:
     batches = list(data.batches(CHUNK))
     for path, column in zip(paths, (0, 1), strict=True):
         with written_whole(path) as temporary:
-            torch.save([batch[column].clone() for batch in batches], temporary)
+            torch.save([batch[column] for batch in batches], temporary)
     return paths
 
 

@@ -117,6 +117,7 @@ def get(
     _check_replaceable(folder)
     if _intact(source, folder):
         return Got(folder, None, ())
+    _make_root(folder.parent)
     failures: list[str] = []
     for mirror in source.mirrors:
         _tell(say, f"{source.name}: trying {mirror.name}")
@@ -176,8 +177,14 @@ def _check_replaceable(folder: Path) -> None:
         raise ValueError(f"{folder} holds something else than fetched data; move it away or give another --root")
 
 
+def _make_root(root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"the folder {root} cannot be made ({error.strerror}); give another --root") from error
+
+
 def _fetch(source: Source, mirror: Mirror, folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{source.name}.", dir=folder.parent) as name:
         scratch, whole = Path(name) / "scratch", Path(name) / "whole"
         scratch.mkdir()
@@ -212,6 +219,7 @@ def _read(source: Source, folder: Path, split: Split) -> Dataset:
         classes=source.classes,
         name=source.name,
         split=split,
+        facts={"licence": source.licence, "citation": source.citation},
     )
 
 

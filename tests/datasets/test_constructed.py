@@ -94,6 +94,15 @@ def test_a_resumed_build_has_the_same_files_and_builds_only_what_is_missing(tmp_
     assert writer(tmp_path / "parts").pending() == ()
 
 
+def test_several_writers_may_share_the_work(tmp_path):
+    build(tmp_path / "alone")
+    first, second = writer(tmp_path / "shared"), writer(tmp_path / "shared")
+    fill(first, only=first.pending()[0::2])
+    fill(second, only=second.pending()[0::2])  # What was pending then: one shard is left.
+    second.finish()
+    assert files_of(tmp_path / "shared") == files_of(tmp_path / "alone")
+
+
 def test_an_unfinished_set_is_not_opened_and_not_declared_complete(tmp_path):
     made = fill(writer(tmp_path / "set"), only=[range(4)])
     with pytest.raises(ValueError, match="lacks 2 shards"):

@@ -66,6 +66,15 @@ def test_show_in_words_and_of_the_training_part():
     assert "Ankle boot" in text
 
 
+def test_a_sheet_needs_pictures(tmp_path):
+    maker = ConstructedWriter(tmp_path / "set", recipe={}, provenance={}, total=1, shape=(2, 2, 2), classes="ab")
+    maker.write(range(1), torch.rand(1, 2, 2, 2), torch.tensor([0]))
+    maker.finish()
+    with pytest.raises(ValueError, match="1 or 3 channels"):
+        call(data, "show", tmp_path / "set", "--sheet", tmp_path / "s.png")
+    assert not (tmp_path / "s.png").exists()
+
+
 def test_get_is_refused_for_what_needs_no_fetching_and_for_unknown_names():
     for name, words in (("fashion-mini", "comes with featlab"), ("fashion-mnits", "did you mean 'fashion-mnist'")):
         with pytest.raises(ValueError, match=words):

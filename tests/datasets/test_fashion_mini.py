@@ -5,9 +5,9 @@ import shutil
 import pytest
 import torch
 
-from featlab.datasets import fashion_mini
+from featlab.datasets import fashion_mini, make_embedded
 from featlab.datasets.dataset import Dataset
-from featlab.datasets.fashion_mini import COUNTS, choose, embedded, open_fashion_mini, read_part, write_embedded
+from featlab.datasets.fashion_mini import COUNTS, choose, embedded, open_fashion_mini, read_part
 from featlab.datasets.sources import open_fashion_mnist
 
 PARTS = [(True, "train", 60_000), (False, "test", 10_000)]
@@ -61,12 +61,13 @@ def test_damaged_pictures_are_noticed(tmp_path, monkeypatch):
         open_fashion_mini(train=True)
 
 
-def test_what_is_written_is_what_is_read(tmp_path, monkeypatch):
+@pytest.fixture
+def small_full_set(monkeypatch):
+    """Two parts like those of Fashion-MNIST, of which a small subset is embedded."""
     monkeypatch.setattr(fashion_mini, "COUNTS", {"train": 300, "test": 100})
     monkeypatch.setattr(fashion_mini, "ROWS_PER_PICTURE", 200)
-    monkeypatch.setattr(fashion_mini, "embedded", lambda: tmp_path)
     generator = torch.Generator().manual_seed(1)
-    full = {
+    return {
         split: Dataset(
             pixels=torch.randint(0, 256, (count, 1, 28, 28), generator=generator, dtype=torch.uint8),
             labels=torch.randint(0, 10, (count,), generator=generator),
@@ -76,12 +77,27 @@ def test_what_is_written_is_what_is_read(tmp_path, monkeypatch):
         )
         for split, count in (("train", 700), ("test", 400))
     }
-    write_embedded(full["train"], full["test"], tmp_path)
-    for split in ("train", "test"):
+
+
+def test_what_is_made_is_what_is_read(small_full_set, tmp_path, monkeypatch):
+    got = []
+    monkeypatch.setattr(make_embedded, "get", got.append)
+    monkeypatch.setattr(
+        make_embedded, "open_fashion_mnist", lambda *, train: small_full_set["train" if train else "test"]
+    )
+    assert make_embedded.main([str(tmp_path / "made")]) == 0
+    assert got == ["fashion-mnist"]
+    monkeypatch.setattr(fashion_mini, "embedded", lambda: tmp_path / "made")
+    for split, full in small_full_set.items():
         data = open_fashion_mini(train=split == "train")
-        assert data.sha256 == choose(full[split]).sha256
-        assert torch.equal(full[split].pixels[data.columns["source_index"]], data.pixels)
-    assert len(list(tmp_path.glob("*.png"))) == 3
+        assert data.sha256 == choose(full).sha256
+        assert torch.equal(full.pixels[data.columns["source_index"]], data.pixels)
+    assert len(list((tmp_path / "made").glob("*.png"))) == 3
+
+
+def test_making_needs_a_folder(capsys):
+    assert make_embedded.main([]) == 2
+    assert "usage" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("train", "split", "full_count"), PARTS)

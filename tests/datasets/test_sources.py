@@ -132,6 +132,12 @@ def test_data_that_were_never_fetched_say_how_to_get_them(tmp_path):
         open_source(source(), train=True, root=tmp_path)
 
 
+def test_a_root_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ValueError, match=r"cannot be made .* another --root"):
+        fetch_tiny(source(Mirror("m", good)), tmp_path / "file")
+
+
 def test_unknown_names_get_a_near_match():
     with pytest.raises(ValueError, match="did you mean 'cifar10'"):
         get("cifar-10")
