@@ -1,8 +1,12 @@
 """The public names of featlab, each re-exported once. Importing featlab imports none of them before they are used."""
 
+from . import ops as ops
 from .attacks import Adversary as Adversary
 from .attacks import Attack as Attack
 from .attacks import pgd as pgd
+from .datasets import Dataset as Dataset
+from .datasets import load_data as load_data
+from .datasets import open_data as open_data
 from .evaluation import Accuracy as Accuracy
 from .evaluation import Evaluation as Evaluation
 from .evaluation import accuracy as accuracy
@@ -10,6 +14,11 @@ from .evaluation import curve as curve
 from .evaluation import evaluate as evaluate
 from .evaluation import predict as predict
 from .freezing import frozen as frozen
+from .models import Classifier as Classifier
+from .models import Layer as Layer
+from .models import build as build
+from .models import load as load
+from .models import save as save
 from .objectives import Objective as Objective
 from .objectives import activation as activation
 from .objectives import classified_as as classified_as
@@ -20,6 +29,11 @@ from .objectives import match as match
 from .objectives import misclassified as misclassified
 from .objectives import objective as objective
 from .objectives import stay_near as stay_near
+from .plugins import Entry as Entry
+from .plugins import extractor as extractor
+from .plugins import hookimpl as hookimpl
+from .plugins import task as task
+from .plugins import threat_model as threat_model
 from .problem import Problem as Problem
 from .problem import Step as Step
 from .problem import ascend as ascend
@@ -33,5 +47,6 @@ from .threat_models import ThreatModel as ThreatModel
 from .training import Epoch as Epoch
 from .training import Schedule as Schedule
 from .training import train as train
+from .types import FeatureExtractor as FeatureExtractor
 
 __version__: str

@@ -123,17 +123,11 @@ def evaluate(
     Each attack starts from the clean images that are still classified as their label says; an image counts as robust
     only if no attack has it. Whether an attack has an image is judged once more on the returned image itself.
     """
-    data, attacks, device = as_data(data), _attacks(suite), device_of(model)
+    data = as_data(data)
     clean = correct(model, data, batch_size=batch_size)
-    held, after = clean.clone(), []
-    for attack in attacks:
-        for index in held.nonzero()[:, 0].split(batch_size):
-            images, labels = data.images(index).to(device), data.labels[index].to(device)
-            _warn_of_zero_gradients(model, images, labels)
-            problem = attack.problem(
-                model, images, labels, within=within.rows(index.to(device)), seed=seed, examples=index
-            )
-            held[index] = (predict(model, maximize(problem)) == labels).cpu()
+    held, after = clean, []
+    for attack in _attacks(suite):
+        held = _hold(model, data, held, attack=attack, within=within, batch_size=batch_size, seed=seed)
         after.append((attack, Accuracy.of(held)))
     return Evaluation(
         clean=Accuracy.of(clean),
@@ -146,6 +140,28 @@ def evaluate(
     )
 
 
+def _hold(
+    model: Model,
+    data: Data,
+    held: Verdicts,
+    *,
+    attack: Attack,
+    within: ThreatModel,
+    batch_size: int,
+    seed: int,
+) -> Verdicts:
+    """Return which of the images that held so far hold against one more attack."""
+    device, held = device_of(model), held.clone()
+    for number, index in enumerate(held.nonzero()[:, 0].split(batch_size)):
+        images, labels = data.images(index).to(device), data.labels[index].to(device)
+        if number == 0:
+            _warn_of_zero_gradients(model, images, labels)
+        rows = within.rows(index.to(device))
+        found = maximize(attack.problem(model, images, labels, within=rows, seed=seed, examples=index))
+        held[index] = (predict(model, found) == labels).cpu()
+    return held
+
+
 def curve(
     model: Model,
     data: Data | tuple[Images, Labels],
@@ -155,10 +171,17 @@ def curve(
     batch_size: int = 512,
     seed: int = 0,
 ) -> list[Accuracy]:
-    """Return the robust accuracy in each of several threat models, for example balls of growing eps."""
-    return [
-        evaluate(model, data, within=within, suite=suite, batch_size=batch_size, seed=seed).robust for within in along
-    ]
+    """Return the robust accuracy in each of several nested threat models, the smallest first (balls of growing eps).
+
+    An image that does not hold in a smaller set does not hold in a larger one, so it is not attacked again.
+    """
+    data = as_data(data)
+    held, points = correct(model, data, batch_size=batch_size), []
+    for within in along:
+        for attack in _attacks(suite):
+            held = _hold(model, data, held, attack=attack, within=within, batch_size=batch_size, seed=seed)
+        points.append(Accuracy.of(held))
+    return points
 
 
 def _attacks(chosen: str | Sequence[Attack]) -> Sequence[Attack]:

@@ -50,10 +50,10 @@ class Epoch:
 class Schedule:
     """How to descend: SGD with Nesterov momentum, its learning rate over time, and what is averaged.
 
-    `curve` is "one-cycle" (linear from 0 to `lr` over the first fifth, then a half cosine to 0), "step" (a tenth after each
-    third) or "constant". `augment` is "none", "crop" (shift by up to 4 pixels) or "crop-flip". `ema` is the decay of
-    the exponential moving average of the weights, with which training ends; 0 for none. `precision` "auto" is bfloat16
-    autocast on CUDA and float32 elsewhere.
+    `curve` is "one-cycle" (linear from 0 to `lr` over the first fifth, then a half cosine to 0), "step" (a tenth after
+    each third) or "constant". `augment` is "none", "crop" (shift by up to 4 pixels) or "crop-flip". `ema` is the decay
+    of the exponential moving average of the weights, with which training ends; 0 for none. `precision` "auto" is
+    bfloat16 autocast on CUDA and float32 elsewhere.
     """
 
     epochs: int

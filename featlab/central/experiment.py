@@ -27,7 +27,7 @@ from featlab.datasets.construct import (
     unrelated_rows,
 )
 from featlab.datasets.dataset import Dataset
-from featlab.evaluation import Accuracy, accuracy, evaluate
+from featlab.evaluation import Accuracy, accuracy, curve
 from featlab.models import Classifier
 from featlab.plugins import threat_model
 from featlab.training import Schedule
@@ -136,20 +136,17 @@ class Experiment:
 
     def _under_attack(self, net: Classifier) -> Row:
         """Return the clean accuracy, and the accuracy left in balls of growing size."""
-        robust = []
-        for done, eps in enumerate(self.recipe.curve):
-            self.shop.progress(f"attack {net.name}", done, len(self.recipe.curve))
-            within = threat_model(self.recipe.threat_model, eps=eps)
-            report = evaluate(
-                net,
-                self.test_data,
-                within=within,
-                suite=self.recipe.suite,
-                batch_size=self.recipe.batch_size,
-                seed=self.shop.seed,
-            )
-            robust.append({"eps": eps, **report.robust.record()})
-        self.shop.progress(f"attack {net.name}", len(self.recipe.curve), len(self.recipe.curve))
+        self.shop.progress(f"attack {net.name}", 0, 1)
+        points = curve(
+            net,
+            self.test_data,
+            along=[threat_model(self.recipe.threat_model, eps=eps) for eps in self.recipe.curve],
+            suite=self.recipe.suite,
+            batch_size=self.recipe.batch_size,
+            seed=self.shop.seed,
+        )
+        self.shop.progress(f"attack {net.name}", 1, 1)
+        robust = [{"eps": eps, **point.record()} for eps, point in zip(self.recipe.curve, points, strict=True)]
         return {"clean": self._accuracy(net, self.test_data), "robust": robust}
 
     def _perturbed(

@@ -51,6 +51,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.eps > 0:
             raise ValueError(f"eps must be > 0, got {self.eps}")
+        if list(self.curve) != sorted(self.curve):
+            raise ValueError(f"curve must grow, got {list(self.curve)}")
         for needed in (self.eps, self.eps / 2):
             if needed not in self.curve:
                 raise ValueError(f"curve must contain eps and eps / 2, so {needed:g}; got {list(self.curve)}")

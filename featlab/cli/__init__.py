@@ -1,0 +1,95 @@
+"""The command line: one file per command, imported when the command is run."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+
+import click
+
+from featlab.names import lookup
+
+COMMANDS = {
+    "attack": ("featlab.cli.attack:attack", "Write the adversarial images of a model."),
+    "data": ("featlab.cli.data:data", "Data sets, their mirrors and checksums."),
+    "dataset": ("featlab.cli.dataset:dataset", "Build, check, import and export constructed data sets."),
+    "demo": ("featlab.cli.demo:demo", "Run the central experiment on real images."),
+    "doctor": ("featlab.cli.doctor:doctor", "Say what is built, what runs native, and why not."),
+    "evaluate": ("featlab.cli.evaluate:evaluate", "Accuracy of a model, clean and under attack."),
+    "layers": ("featlab.cli.models:layers", "The layers of a model, with their shapes."),
+    "models": ("featlab.cli.models:models", "Shipped nets and known architectures."),
+    "plugins": ("featlab.cli.plugins:plugins", "What the installed plugins provide."),
+    "train": ("featlab.cli.train:train", "Train a standard or robust net."),
+}
+"""Every command: where it is, and its line of help, so that `featlab --help` need not import it."""
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, imported."""
+        del ctx
+        try:
+            path, _ = lookup("a command", cmd_name, COMMANDS)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        module, _, name = path.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands from their lines of help."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+def version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        from featlab import __version__
+
+        click.echo(f"featlab {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=version, help="Print the version.")
+def group() -> None:
+    """Ask which features a classifier uses, which of them are robust, and what can be done with them."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; what the user can mend is one sentence on stderr and exit status 2."""
+    warnings.showwarning = _warn
+    try:
+        status = group.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+    except click.Abort:
+        _leave("interrupted; the same command goes on where it can", 130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (ValueError, OSError) as error:
+        _leave(" ".join(str(error).split()) or type(error).__name__, 2)
+    except KeyboardInterrupt:
+        _leave("interrupted; the same command goes on where it can", 130)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _warn(message: Warning | str, *where: object) -> None:
+    """Write a warning as a line, without the place in the code, which says nothing to the user of a command."""
+    del where
+    click.echo(f"warning: {message}", err=True)
+
+
+def _leave(sentence: str, status: int) -> None:
+    click.echo(f"featlab: {sentence}", err=True)
+    sys.exit(status)

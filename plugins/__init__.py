@@ -1,0 +1,1 @@
+"""featlab's own plugins: they use the public API alone, and register like anyone's."""

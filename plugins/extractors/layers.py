@@ -1,0 +1,22 @@
+"""Layers of a model as extractors."""
+
+from __future__ import annotations
+
+from torch import nn
+
+import featlab as fl
+
+
+def penultimate(model: nn.Module) -> fl.FeatureExtractor:
+    """Return what the last linear layer reads: the representation of Engstrom et al. 2019, section 2."""
+    return fl.Layer(model, "penultimate")
+
+
+def logits(model: nn.Module) -> fl.FeatureExtractor:
+    """Return the class scores."""
+    return fl.Layer(model, "logits")
+
+
+def layer(model: nn.Module, where: str) -> fl.FeatureExtractor:
+    """Return a layer or unit by its address, such as layer4.1, layer4.1:768 or layer4.1:768@3,5."""
+    return fl.Layer(model, where)

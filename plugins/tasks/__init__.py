@@ -1,0 +1,13 @@
+"""Tasks: what can be done with a classifier; each a function that returns a Problem."""
+
+from collections.abc import Iterable
+
+from featlab.plugins import Entry, hookimpl
+
+
+@hookimpl
+def featlab_tasks() -> Iterable[Entry]:
+    """Yield the tasks."""
+    here = "featlab_plugins.tasks"
+    yield Entry("invert", f"{here}.invert:invert", "an image with the representation of another (Engstrom et al. 2019)")
+    yield Entry("large-eps", f"{here}.large_eps:large_eps", "towards a class with room to change (Tsipras et al. 2019)")

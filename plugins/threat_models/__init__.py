@@ -1,0 +1,15 @@
+"""Threat models: which changes leave an image what it is."""
+
+from collections.abc import Iterable
+
+from featlab.plugins import Entry, hookimpl
+
+
+@hookimpl
+def featlab_threat_models() -> Iterable[Entry]:
+    """Yield the pixel balls, the box, and the mask around another threat model."""
+    here = "featlab_plugins.threat_models"
+    yield Entry("linf", f"{here}.balls:Linf", "every value changes by at most eps (Goodfellow et al. 2015)")
+    yield Entry("l2", f"{here}.balls:L2", "the change has Euclidean length at most eps (Szegedy et al. 2014)")
+    yield Entry("box", f"{here}.box:Box", "any image with values in [low, high]")
+    yield Entry("masked", f"{here}.masked:Masked", "another threat model, where a mask lets it (patches, painting)")

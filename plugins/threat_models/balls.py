@@ -1,0 +1,140 @@
+"""Balls of the max norm and of the Euclidean norm, cut to a box."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+
+import featlab as fl
+
+
+@dataclass(frozen=True, eq=False)
+class Ball(fl.ThreatModel):
+    """Points at distance at most `eps` from the centre with values in [low, high]; `eps` is one number or one each."""
+
+    eps: float | torch.Tensor
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        smallest = float(self.eps.min()) if isinstance(self.eps, torch.Tensor) and len(self.eps) else self.eps
+        if not isinstance(smallest, torch.Tensor) and not smallest >= 0:
+            raise ValueError(f"eps must be a number >= 0, got {smallest}")
+        if not self.low < self.high:
+            raise ValueError(f"low must be less than high, got {self.low} and {self.high}")
+
+    @property
+    def radius(self) -> float | torch.Tensor:
+        """The radius eps."""
+        return self.eps
+
+    def rows(self, index: torch.Tensor) -> Ball:
+        """Return the ball of some of the examples."""
+        return replace(self, eps=self.eps[index]) if isinstance(self.eps, torch.Tensor) else self
+
+
+@dataclass(frozen=True, eq=False)
+class Linf(Ball):
+    """The max-norm ball, |x' - x|_inf <= eps. Steps follow the sign of the gradient.
+
+    Source: Goodfellow et al. 2015, section 4; Madry et al. 2018, section 2.1.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        width = self.high - self.low
+        if isinstance(self.eps, float | int) and math.isfinite(self.eps) and self.eps > width:
+            raise ValueError(
+                f"eps {self.eps:g} is out of scale: values lie in [{self.low:g}, {self.high:g}], so eps is at most "
+                f"{width:g}; did you mean {self.eps:g}/255?"
+            )
+
+    def project(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
+        """Return the nearest points of the ball."""
+        return fl.ops.linf_project(points, center, eps=self.eps, low=self.low, high=self.high)
+
+    def steepest(self, grad: torch.Tensor) -> torch.Tensor:
+        """Return sign(grad)."""
+        return grad.sign()
+
+    def sample(self, center: torch.Tensor, *, key: fl.Key) -> torch.Tensor:
+        """Return points uniform in the ball."""
+        return fl.ops.linf_sample(
+            center,
+            eps=self.eps,
+            seed=key.seed,
+            examples=key.examples,
+            restart=key.restart,
+            low=self.low,
+            high=self.high,
+        )
+
+    def step(
+        self,
+        points: torch.Tensor,
+        grad: torch.Tensor,
+        center: torch.Tensor,
+        *,
+        step_size: float | torch.Tensor,
+        out: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the step of the definition, in one pass over memory."""
+        return fl.ops.linf_step(
+            points, grad, center, eps=self.eps, step_size=step_size, low=self.low, high=self.high, out=out
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class L2(Ball):
+    """The Euclidean ball, |x' - x|_2 <= eps. Steps follow the normalised gradient.
+
+    The projection scales into the ball and then cuts to the box, as is usual; the result lies in both, but where the
+    box cuts it is not the nearest such point. Source: Madry et al. 2018, section 2.1; Szegedy et al. 2014, section 4.
+    """
+
+    def project(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
+        """Return the points scaled into the ball, then cut to the box."""
+        return fl.ops.l2_project(points, center, eps=self.eps, low=self.low, high=self.high)
+
+    def steepest(self, grad: torch.Tensor) -> torch.Tensor:
+        """Return grad / |grad|, and 0 for a gradient of 0."""
+        return normalized(grad)
+
+    def sample(self, center: torch.Tensor, *, key: fl.Key) -> torch.Tensor:
+        """Return points uniform in the ball, cut to the box."""
+        return fl.ops.l2_sample(
+            center,
+            eps=self.eps,
+            seed=key.seed,
+            examples=key.examples,
+            restart=key.restart,
+            low=self.low,
+            high=self.high,
+        )
+
+    def step(
+        self,
+        points: torch.Tensor,
+        grad: torch.Tensor,
+        center: torch.Tensor,
+        *,
+        step_size: float | torch.Tensor,
+        out: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the step of the definition, in one pass over memory."""
+        return fl.ops.l2_step(
+            points, grad, center, eps=self.eps, step_size=step_size, low=self.low, high=self.high, out=out
+        )
+
+
+def normalized(grad: torch.Tensor) -> torch.Tensor:
+    """Return each example's gradient at Euclidean length one; 0 stays 0, however small the others are."""
+    if grad.numel() == 0:
+        return grad
+    rows = grad.flatten(1).double()
+    largest = rows.abs().amax(dim=1, keepdim=True)
+    rows = rows / torch.where(largest > 0, largest, 1.0)  # First to a common scale: squares of 1e-20 would vanish.
+    length = rows.norm(dim=1, keepdim=True)
+    return (rows / torch.where(length > 0, length, 1.0)).reshape(grad.shape).to(grad.dtype)
