@@ -1,7 +1,7 @@
 """The extension modules; everything else stands in pyproject.toml.
 
-`featlab/_cpu.so` and `featlab/_cuda.so` register operators through the LibTorch stable ABI: one build serves PyTorch 2.10
-and later, whatever its CUDA. `featlab._host` is a pybind11 module without PyTorch. Environment variables:
+`featlab/_cpu.so` and `featlab/_cuda.so` register operators through the LibTorch stable ABI: one build serves PyTorch
+2.10 and later. `featlab._host` is a pybind11 module without PyTorch. Environment variables:
 
 FEATLAB_NO_EXT=1        build none of them: a pure Python package
 FEATLAB_REQUIRE_EXT=1   fail where one of them fails; by default one warning is printed and the package does without
@@ -137,7 +137,7 @@ JOBS = threading.Semaphore(int(os.environ.get("MAX_JOBS") or os.cpu_count() or 1
 def run(command: list[str]) -> None:
     """Run one compiler; show what it says and raise if it fails."""
     with JOBS:
-        result = subprocess.run(command, capture_output=True, text=True)
+        result = subprocess.run(command, check=False, capture_output=True, text=True)
     if result.stderr.strip():
         print(result.stderr, file=sys.stderr)
     if result.returncode != 0:

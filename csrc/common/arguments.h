@@ -78,8 +78,7 @@ struct PerExample {
 #if defined(__CUDACC__)
   __host__ __device__
 #endif
-      float
-      operator[](int64_t row) const {
+      float operator[](int64_t row) const {
     return data[row * stride];
   }
 };

@@ -1,7 +1,7 @@
 // Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), and what its counter means here.
 //
-// A draw is a function of (seed, example, restart, purpose, element) alone: not of the device, nor of the batch that the
-// example happens to be in, nor of earlier draws.
+// A draw is a function of (seed, example, restart, purpose, element) alone: not of the device, nor of the batch that
+// the example happens to be in, nor of earlier draws.
 #pragma once
 
 #include <cstdint>

@@ -62,9 +62,9 @@ struct Sums {
   double gg, dg, dd;
 };
 
-// Radii are taken smaller by this factor: an eighth of a float ulp, and yet more than the errors of the sums (1e-9 where a
-// sum was made of terms 256 times larger) and of the last rounding (2^-29), so that the norm of the result, in exact
-// arithmetic, is at most eps.
+// Radii are taken smaller by this factor: an eighth of a float ulp, and yet more than the errors of the sums (1e-9
+// where a sum was made of terms 256 times larger) and of the last rounding (2^-29), so that the norm of the result, in
+// exact arithmetic, is at most eps.
 constexpr double kShrink = 1.0 - 0x1p-26;
 
 // |d + along g|^2 from the sums has lost too many digits where it is this much smaller than what it was made of.

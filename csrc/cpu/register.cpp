@@ -41,7 +41,9 @@ GradKind kind_of(const char* op, const Tensor& grad) {
   }
 }
 
-int64_t rows_per_thread(const Batch& batch) { return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, batch.size)); }
+int64_t rows_per_thread(const Batch& batch) {
+  return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, batch.size));
+}
 
 // A step over a batch: what its rows have in common.
 struct Step {
@@ -147,7 +149,9 @@ void run_sample(const char* op, const Tensor& center, const Tensor& eps, const T
   });
 }
 
-Box box_of(double low, double high) { return {static_cast<float>(low), static_cast<float>(high)}; }
+Box box_of(double low, double high) {
+  return {static_cast<float>(low), static_cast<float>(high)};
+}
 
 void linf_sample(Tensor center, Tensor eps, Tensor examples, int64_t seed, int64_t restart, double low, double high,
                  Tensor out) {

@@ -1,7 +1,7 @@
 // The l2 kernels: one block per example, whatever its size; a second pass over the example finds it in the cache.
 //
-// A thread sums every kThreads-th pack, then the threads are folded in pairs: the tree depends on the size of the example
-// (and on whether packs of four fit it) alone.
+// A thread sums every kThreads-th pack, then the threads are folded in pairs: the tree depends on the size of the
+// example (and on whether packs of four fit it) alone.
 #include "step.cuh"
 
 namespace featlab {
@@ -98,8 +98,8 @@ __global__ void __launch_bounds__(kThreads) l2_step_kernel(StepArguments a) {
 #pragma unroll
       for (int j = 0; j < WIDTH; ++j) {
         const double g = value_of(grad.value[j]);
-        points.value[j] = plan.keep ? clip(points.value[j], a.box)
-                                    : l2_apply(plan, points.value[j], g, center.value[j], a.box);
+        points.value[j] =
+            plan.keep ? clip(points.value[j], a.box) : l2_apply(plan, points.value[j], g, center.value[j], a.box);
       }
       store<WIDTH>(example.out, i, points);
     });
@@ -126,8 +126,7 @@ __global__ void __launch_bounds__(kThreads) l2_sample_kernel(SampleArguments a) 
     const uint64_t example = static_cast<uint64_t>(a.examples[row]);
     const Stream stream = {a.seed, example, a.restart, ball ? kNormal : kUniform};
     const Stream radius = {a.seed, example, a.restart, kRadius};
-    const double scale =
-        ball ? l2_sample_scale(normals_squared(stream, a.size, shared), radius, eps, a.size) : 0.0;
+    const double scale = ball ? l2_sample_scale(normals_squared(stream, a.size, shared), radius, eps, a.size) : 0.0;
     for (int64_t i = threadIdx.x; 4 * i < a.size; i += kThreads) {
       const Words words = draw(stream, static_cast<uint32_t>(i));
       const Normals drawn = normals(stream, static_cast<uint32_t>(i));

@@ -15,11 +15,21 @@ struct alignas(sizeof(T) * WIDTH) Pack {
   T value[WIDTH];
 };
 
-__device__ __forceinline__ float value_of(float grad) { return grad; }
-__device__ __forceinline__ double value_of(double grad) { return grad; }
-__device__ __forceinline__ float value_of(__nv_bfloat16 grad) { return __bfloat162float(grad); }
-__device__ __forceinline__ float value_of(__half grad) { return __half2float(grad); }
-__device__ __forceinline__ float value_of(NoGrad) { return 0.0F; }
+__device__ __forceinline__ float value_of(float grad) {
+  return grad;
+}
+__device__ __forceinline__ double value_of(double grad) {
+  return grad;
+}
+__device__ __forceinline__ float value_of(__nv_bfloat16 grad) {
+  return __bfloat162float(grad);
+}
+__device__ __forceinline__ float value_of(__half grad) {
+  return __half2float(grad);
+}
+__device__ __forceinline__ float value_of(NoGrad) {
+  return 0.0F;
+}
 
 template <int WIDTH, class T>
 __device__ __forceinline__ Pack<T, WIDTH> load(const T* from, int64_t pack) {
@@ -37,6 +47,8 @@ __device__ __forceinline__ void store(T* to, int64_t pack, const Pack<T, WIDTH>&
   reinterpret_cast<Pack<T, WIDTH>*>(to)[pack] = values;
 }
 
-inline bool aligned(const void* address, int64_t bytes) { return reinterpret_cast<uintptr_t>(address) % bytes == 0; }
+inline bool aligned(const void* address, int64_t bytes) {
+  return reinterpret_cast<uintptr_t>(address) % bytes == 0;
+}
 
 }  // namespace featlab

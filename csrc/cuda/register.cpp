@@ -38,7 +38,9 @@ Values values_of(const char* op, const Tensor& value, const Tensor& out) {
   return {checked.data, checked.stride};
 }
 
-Box box_of(double low, double high) { return {static_cast<float>(low), static_cast<float>(high)}; }
+Box box_of(double low, double high) {
+  return {static_cast<float>(low), static_cast<float>(high)};
+}
 
 using LaunchStep = void (*)(GradType, const StepArguments&, cudaStream_t);
 using LaunchSample = void (*)(const SampleArguments&, cudaStream_t);
@@ -105,8 +107,7 @@ void linf_project(Tensor points, Tensor center, Tensor eps, double low, double h
 
 void linf_sample(Tensor center, Tensor eps, Tensor examples, int64_t seed, int64_t restart, double low, double high,
                  Tensor out) {
-  run_sample("featlab::linf_sample", center, eps, examples, seed, restart, box_of(low, high), out,
-             launch_linf_sample);
+  run_sample("featlab::linf_sample", center, eps, examples, seed, restart, box_of(low, high), out, launch_linf_sample);
 }
 
 void l2_step(Tensor points, Tensor grad, Tensor center, Tensor eps, Tensor step_size, double low, double high,

@@ -54,10 +54,8 @@ py::dict build() {
 
 PYBIND11_MODULE(_host, module) {
   module.doc() = "Facts about the machine and the build, and the random numbers of the kernels.";
-  module.def(
-      "isa", [] { return featlab::isa_name(featlab::chosen_isa()); }, "The instruction set in use.");
-  module.def(
-      "machine_isa", [] { return featlab::isa_name(featlab::machine_isa()); }, "The best that the machine has.");
+  module.def("isa", [] { return featlab::isa_name(featlab::chosen_isa()); }, "The instruction set in use.");
+  module.def("machine_isa", [] { return featlab::isa_name(featlab::machine_isa()); }, "The best that the machine has.");
   module.def("caches", &caches, "Cache sizes in bytes; 0 where unknown.");
   module.def("build", &build, "What this module was compiled with.");
   module.def("philox", &philox_block, py::arg("counter"), py::arg("key"), "Ten rounds of Philox4x32.");

@@ -61,7 +61,6 @@ def host_facts() -> dict[str, Any]:
 def load(device: str) -> Library:
     """Load the library for `device`, and say what came of it; only FEATLAB_EXT itself can raise."""
     path = _PACKAGE / f"_{device}.so"
-    state = {"device": device, "file": path.name, "present": path.is_file()}
     reason = _obstacle(path, device)
     if reason is None:
         try:
@@ -69,7 +68,7 @@ def load(device: str) -> Library:
         except (OSError, RuntimeError) as error:
             reason = f"{path.name} does not load: {_first_line(error)}"
             warnings.warn(f"featlab runs on plain PyTorch on {device}: {reason}", RuntimeWarning, stacklevel=2)
-    return Library(loaded=reason is None, reason=reason, **state)
+    return Library(device=device, file=path.name, present=path.is_file(), loaded=reason is None, reason=reason)
 
 
 def _obstacle(path: Path, device: str) -> str | None:

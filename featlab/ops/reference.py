@@ -13,7 +13,7 @@ from featlab.ops import random
 from featlab.ops.rounding import add_down, add_toward, sub_up
 
 
-def linf_step(  # noqa: PLR0917
+def linf_step(
     points: Tensor, grad: Tensor, center: Tensor, eps: Tensor, step_size: Tensor, low: float, high: float, out: Tensor
 ) -> None:
     """Write clip(points + step_size * sign(grad)) to `out`; a gradient of zero or NaN moves nothing."""
@@ -27,19 +27,19 @@ def linf_project(points: Tensor, center: Tensor, eps: Tensor, low: float, high: 
     out.copy_(_clip(points, *_interval(center, eps, low, high)))
 
 
-def linf_sample(  # noqa: PLR0917
+def linf_sample(
     center: Tensor, eps: Tensor, examples: Tensor, seed: int, restart: int, low: float, high: float, out: Tensor
 ) -> None:
     """Write clip(center + eps * u), u uniform in (-1, 1), to `out`; uniform in the box where eps is infinite."""
-    drawn = random.words(
-        examples, elements=_size(center), seed=seed, restart=restart, purpose=random.UNIFORM
-    ).reshape(center.shape)
+    drawn = random.words(examples, elements=_size(center), seed=seed, restart=restart, purpose=random.UNIFORM).reshape(
+        center.shape
+    )
     near = center + _radius(eps, center) * random.symmetric_uniform(drawn, center.dtype)
     near = _clip(near, *_interval(center, eps, low, high))
     out.copy_(torch.where(_finite(eps, center), near, _box_sample(drawn, center, low, high)))
 
 
-def l2_step(  # noqa: PLR0917
+def l2_step(
     points: Tensor, grad: Tensor, center: Tensor, eps: Tensor, step_size: Tensor, low: float, high: float, out: Tensor
 ) -> None:
     """Write P(points + step_size * grad / |grad|) to `out`; a gradient that is zero or not finite moves nothing.
@@ -61,7 +61,7 @@ def l2_project(points: Tensor, center: Tensor, eps: Tensor, low: float, high: fl
     out.copy_(_shrunk(points, offset, still, center, eps, low, high))
 
 
-def l2_sample(  # noqa: PLR0917
+def l2_sample(
     center: Tensor, eps: Tensor, examples: Tensor, seed: int, restart: int, low: float, high: float, out: Tensor
 ) -> None:
     """Write points uniform in the ball, cut to the box, to `out`: a normal direction, length eps * U^(1 / size)."""
@@ -75,7 +75,7 @@ def l2_sample(  # noqa: PLR0917
     out.copy_(torch.where(_finite(eps, center), near, _box_sample(drawn, center, low, high)))
 
 
-def _shrunk(  # noqa: PLR0917
+def _shrunk(
     points: Tensor, moved: Tensor, still: Tensor, center: Tensor, eps: Tensor, low: float, high: float
 ) -> Tensor:
     """Return the center plus `moved`, scaled into the ball and cut to the box; `still` rows inside stay as they are."""

@@ -15,9 +15,7 @@ _STEP = (
     "(Tensor points, Tensor grad, Tensor center, Tensor eps, Tensor step_size, float low, float high, Tensor(a!) out)"
 )
 _PROJECT = "(Tensor points, Tensor center, Tensor eps, float low, float high, Tensor(a!) out)"
-_SAMPLE = (
-    "(Tensor center, Tensor eps, Tensor examples, int seed, int restart, float low, float high, Tensor(a!) out)"
-)
+_SAMPLE = "(Tensor center, Tensor eps, Tensor examples, int seed, int restart, float low, float high, Tensor(a!) out)"
 
 DEFINITIONS: Final[dict[str, tuple[str, Callable[..., None]]]] = {
     "linf_step": (_STEP, reference.linf_step),
@@ -33,7 +31,9 @@ def define() -> torch.library.Library:
     """Define every operator in the namespace `featlab`; the definitions live as long as the returned library."""
     library = torch.library.Library("featlab", "DEF")
     for name, (arguments, definition) in DEFINITIONS.items():
-        library.define(f"{name}{arguments} -> ()", tags=(torch.Tag.needs_fixed_stride_order, torch.Tag.pt2_compliant_tag))
+        library.define(
+            f"{name}{arguments} -> ()", tags=(torch.Tag.needs_fixed_stride_order, torch.Tag.pt2_compliant_tag)
+        )
         library.impl(name, definition, "CompositeExplicitAutograd")
         torch.library.register_fake(f"featlab::{name}", _nothing, lib=library)
     return library

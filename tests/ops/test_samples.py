@@ -90,9 +90,7 @@ def draws(name: str, center: Tensor, **options: object) -> Tensor:
 @pytest.mark.parametrize("name", ["linf_sample", "l2_sample"])
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 31])
 @pytest.mark.parametrize("eps", [0.0, 8 / 255, 0.5, 40.0, math.inf])
-def test_kernel_and_definition_draw_the_same(
-    name: str, size: int, eps: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kernel_and_definition_draw_the_same(name: str, size: int, eps: float, monkeypatch: pytest.MonkeyPatch) -> None:
     center = torch.rand(6, size, generator=torch.Generator().manual_seed(size))
     ours = draws(name, center, eps=eps)
     monkeypatch.setattr("featlab.ops.native.is_native", lambda *_: False)
