@@ -258,7 +258,7 @@ def call(make: Callable[..., Any], options: Mapping[str, Any], *, what: str) -> 
     needed = [key for key, option in known.items() if option.default is option.empty and key not in options]
     if needed:
         raise ValueError(
-            f"{what} needs {', '.join(needed)}; write for example {what.split()[-1][1:-1]}:{needed[0]}=..."
+            f"{what} needs {', '.join(needed)}; write for example {what.rsplit(maxsplit=1)[-1][1:-1]}:{needed[0]}=..."
         )
     return make(**options)
 
@@ -267,10 +267,10 @@ def read_value(text: str, hint: Any, *, what: str) -> Any:
     """Return text as a value of an annotation; for a union, of the first member that can read it."""
     if typing.get_origin(hint) in {typing.Union, types.UnionType}:
         members = typing.get_args(hint)
-        readable = [member for member in members if member in READERS or typing.get_origin(member) is Literal]
         if type(None) in members and text.lower() == "none":
             return None
-        return read_value(text, readable[0] if readable else hint, what=what)
+        readable = [member for member in members if member in READERS or typing.get_origin(member) is Literal]
+        return read_value(text, readable[0] if readable else members[0], what=what)
     if typing.get_origin(hint) is Literal:
         return lookup(what, text, {str(value): value for value in typing.get_args(hint)})
     if hint not in READERS:

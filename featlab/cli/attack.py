@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    import featlab as fl
+    from featlab.datasets import Dataset
+    from featlab.models import Classifier
+    from featlab.problem import Problem
+    from featlab.types import Images, Labels, Rows
 
 
 @click.command()
@@ -43,39 +54,21 @@ def attack(
     as_json: bool,
 ) -> None:
     """Attack MODEL with PGD and write images, originals, labels and answers to OUT."""
-    import torch
-
     import featlab as fl
     from featlab import datasets, models
-    from featlab.data import batches
     from featlab.files import write_tensors
-    from featlab.plugins import threat_model
 
     if out.suffix != ".safetensors":
         raise ValueError(f"--out must end in .safetensors, got {out}")
-    net = models.load(model, device=device)
-    within = threat_model(spec)
+    net, within = models.load(model, device=device), fl.threat_model(spec)
     size = 2.5 * within.radius / max(steps, 1) if step_size is None else step_size
     examples = datasets.open_data(data, train=False, root=root, count=count)
-    parts = []
-    for images, labels, index in batches(examples, batch_size):
-        problem = fl.pgd(
-            net,
-            images.to(net.device),
-            labels.to(net.device),
-            within=within,
-            steps=steps,
-            step_size=size,
-            loss=loss,
-            random_start=random_start,
-            restarts=restarts,
-            seed=seed,
-            examples=index,
-        )
-        found = fl.maximize(problem)
-        parts.append((found.cpu(), images, labels, fl.predict(net, found).cpu()))
-    names = ("images", "originals", "labels", "answers")
-    tensors = dict(zip(names, map(torch.cat, zip(*parts, strict=True)), strict=True))
+
+    def problem(images: Images, labels: Labels, index: Rows) -> fl.Problem:
+        options = {"random_start": random_start, "restarts": restarts, "seed": seed, "examples": index}
+        return fl.pgd(net, images, labels, within=within, steps=steps, step_size=size, loss=loss, **options)
+
+    tensors = _attacked(net, examples, problem, batch_size=batch_size)
     facts = {
         "model": model,
         "threat_model": repr(within),
@@ -88,3 +81,19 @@ def attack(
     still = fl.Accuracy.of(tensors["answers"] == tensors["labels"])
     row = {**facts, "count": len(examples), "still_correct": still.record(), "out": str(out)}
     click.echo(json.dumps(row) if as_json else f"{out}: {still} of the attacked images are still classified correctly")
+
+
+def _attacked(
+    net: Classifier, data: Dataset, problem: Callable[[Images, Labels, Rows], Problem], *, batch_size: int
+) -> dict[str, Tensor]:
+    """Return the images found, the originals, their labels and the model's answers, as named tensors."""
+    import torch
+
+    import featlab as fl
+
+    parts = []
+    for images, labels, index in data.batches(batch_size):
+        found = fl.maximize(problem(images.to(net.device), labels.to(net.device), index))
+        parts.append((found.cpu(), images, labels, fl.predict(net, found).cpu()))
+    names = ("images", "originals", "labels", "answers")
+    return dict(zip(names, map(torch.cat, zip(*parts, strict=True)), strict=True))

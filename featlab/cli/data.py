@@ -25,26 +25,32 @@ def data() -> None:
 @JSON
 def list_data(root: Path | None, as_json: bool) -> None:
     """List the named data sets, whether they are on this machine, and the other ways to name data."""
-    from featlab.datasets.catalog import PLACES, first_party
+    from featlab.datasets.catalog import PLACES
     from featlab.datasets.sources import SOURCES, data_root
+    from featlab.plugins import registry
 
     folder = data_root(root)
     rows = [
         {
-            "name": row.name,
-            "description": row.description,
-            "here": row.name not in SOURCES or (folder / row.name).is_dir(),
-            "mirrors": [mirror.name for mirror in SOURCES[row.name].mirrors] if row.name in SOURCES else [],
-            "licence": SOURCES[row.name].licence if row.name in SOURCES else "MIT",
+            "name": offer.entry.name,
+            "description": offer.entry.summary,
+            "provider": offer.provider.name,
+            "here": offer.entry.name not in SOURCES or (folder / offer.entry.name).is_dir(),
+            "mirrors": [mirror.name for mirror in SOURCES[offer.entry.name].mirrors]
+            if offer.entry.name in SOURCES
+            else [],
+            "licence": SOURCES[offer.entry.name].licence if offer.entry.name in SOURCES else None,
         }
-        for row in first_party()
+        for offer in registry().offers
+        if offer.kind == "datasets"
     ]
     if as_json:
         click.echo(json.dumps({"root": str(folder), "data": rows, "places": PLACES}))
         return
     for item in rows:
         missing = "" if item["here"] else f"; fetch it: featlab data get {item['name']}"
-        click.echo(f"{item['name']:<14} {item['description']} (licence: {item['licence']}){missing}")
+        licence = f" (licence: {item['licence']})" if item["licence"] else ""
+        click.echo(f"{item['name']:<14} {item['description']}{licence}{missing}")
     for meaning in PLACES.values():
         click.echo(meaning)
 

@@ -1,6 +1,6 @@
 """Data: sources with mirrors and checksums, the embedded subset, constructed sets and their on-disk format."""
 
-from featlab.datasets.catalog import Opener, first_party, load_data, open_data
+from featlab.datasets.catalog import Opener, load_data, open_data
 from featlab.datasets.constructed import ConstructedWriter, open_constructed
 from featlab.datasets.dataset import Dataset
 from featlab.datasets.madry import export_constructed, import_constructed
@@ -11,7 +11,6 @@ __all__ = [
     "Dataset",
     "Opener",
     "export_constructed",
-    "first_party",
     "get",
     "import_constructed",
     "load_data",

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
 from featlab.datasets.constructed import open_constructed
 from featlab.datasets.dataset import Dataset
-from featlab.datasets.fashion_mini import open_fashion_mini
 from featlab.datasets.layout import INDEX
 from featlab.datasets.local import open_folder, open_npz
-from featlab.datasets.sources import open_cifar10, open_fashion_mnist
 from featlab.names import lookup
+from featlab.plugins import registry
 from featlab.types import Images, Labels
 
 
@@ -26,23 +25,6 @@ class Opener(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Row:
-    """One named data set of featlab itself."""
-
-    name: str
-    description: str
-    opener: Opener
-
-
-NAMED: Final = (
-    Row(
-        "fashion-mini", "embedded: 12,000 + 2,000 grey pictures of clothes, 1 x 28 x 28, 10 classes", open_fashion_mini
-    ),
-    Row("fashion-mnist", "60,000 + 10,000 grey pictures of clothes, 1 x 28 x 28, 10 classes", open_fashion_mnist),
-    Row("cifar10", "50,000 + 10,000 colour photographs, 3 x 32 x 32, 10 classes", open_cifar10),
-)
-
 PLACES: Final = {
     "folder": "folder:PATH, one folder of pictures per class; ?size=64 scales and crops, ?channels=1 makes grey",
     "npz": "npz:PATH, arrays images and labels (or x and y)",
@@ -50,9 +32,14 @@ PLACES: Final = {
 }
 
 
-def first_party() -> tuple[Row, ...]:
-    """Return the named data sets of featlab itself, to be registered like a plugin's."""
-    return NAMED
+def named() -> dict[str, Opener]:
+    """Return what opens each named data set, featlab's own and other plugins'; nothing is imported before its use."""
+    return {name: partial(_open_entry, name) for name in registry().names("datasets")}
+
+
+def _open_entry(name: str, *, train: bool, root: Path | None = None) -> Dataset:
+    data: Dataset = registry().resolve("datasets", name)(train=train, root=root)
+    return data
 
 
 def open_data(
@@ -61,15 +48,14 @@ def open_data(
     train: bool,
     root: Path | None = None,
     count: int | None = None,
-    registered: Mapping[str, Opener] | None = None,
 ) -> Dataset:
     """Return a data set by name, its images read by rows; with `count`, that many spread evenly over the classes.
 
-    Names are those of `registered` (default: featlab's own), `folder:PATH`, `npz:PATH`, `constructed:PATH`, and the
+    Names are those of the plugins (featlab's own are one), `folder:PATH`, `npz:PATH`, `constructed:PATH`, and the
     path of a constructed set. A source without parts is the same for training and test; its `split` is "all".
     Raises ValueError for an unknown name or bad data, FileNotFoundError for what is not there.
     """
-    data = _open(name, train=train, root=root, registered=registered)
+    data = _open(name, train=train, root=root)
     return data if count is None else data.subset(count)
 
 
@@ -82,14 +68,14 @@ def load_data(
     registered: Mapping[str, Opener] | None = None,
 ) -> tuple[Images, Labels]:
     """Return the images (float32 in [0, 1]) and the labels of a data set, all in memory; `open_data` reads by rows."""
-    return open_data(name, train=train, root=root, count=count, registered=registered).tensors()
+    return open_data(name, train=train, root=root, count=count).tensors()
 
 
-def _open(name: str, *, train: bool, root: Path | None, registered: Mapping[str, Opener] | None) -> Dataset:
+def _open(name: str, *, train: bool, root: Path | None) -> Dataset:
     place, colon, rest = name.partition(":")
     if colon and place in PLACES:
         return _open_place(place, rest, train=train)
-    known = {row.name: row.opener for row in NAMED} if registered is None else registered
+    known = named()
     if name not in known and (Path(name) / INDEX).is_file():
         return open_constructed(Path(name))
     places: dict[str, Opener] = {f"{place}:PATH": _no_path for place in PLACES}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from featlab.plugins import Entry, hookimpl
+from featlab import Entry, hookimpl
 
 
 @hookimpl

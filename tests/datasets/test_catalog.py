@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from featlab.datasets import ConstructedWriter, Dataset, first_party, load_data, open_data
+from featlab.datasets import ConstructedWriter, load_data, open_data
 from featlab.datasets.sources import SOURCES
 
 
@@ -87,25 +87,3 @@ def test_sources_are_looked_for_under_root(tmp_path):
     for name in SOURCES:
         with pytest.raises(FileNotFoundError, match=f"featlab data get {name}"):
             open_data(name, train=True, root=tmp_path)
-
-
-def test_other_openers_can_be_registered(tmp_path):
-    asked = []
-
-    def opener(*, train, root=None):
-        asked.append((train, root))
-        pixels = torch.zeros(3, 1, 2, 2)
-        return Dataset(pixels=pixels, labels=torch.zeros(3, dtype=torch.int64), classes=("a",), name="mine")
-
-    registered = {row.name: row.opener for row in first_party()} | {"mine": opener}
-    assert len(open_data("mine", train=True, root=tmp_path, registered=registered)) == 3
-    assert asked == [(True, tmp_path)]
-    assert len(load_data("mine", train=False, count=2, registered=registered)[0]) == 2
-    with pytest.raises(ValueError, match="did you mean 'mine'"):
-        open_data("mines", train=True, registered=registered)
-
-
-def test_first_party_rows_open_what_they_name():
-    rows = {row.name: row for row in first_party()}
-    assert set(rows) == {"fashion-mini", *SOURCES}
-    assert rows["fashion-mini"].opener(train=False, root=None).name == "fashion-mini"

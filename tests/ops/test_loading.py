@@ -39,7 +39,8 @@ print(json.dumps({"status": ops.status(), "numbers": numbers, "warnings": texts}
 @functools.cache
 def check(package_parent: Path, *environment: str) -> dict[str, object]:
     """Run CHECK on the package in a folder, with variables such as FEATLAB_EXT=0."""
-    variables = {**os.environ, "PYTHONPATH": str(package_parent), "OMP_NUM_THREADS": "1"}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FEATLAB_")}
+    variables = {**inherited, "PYTHONPATH": str(package_parent), "OMP_NUM_THREADS": "1"}
     variables |= dict(setting.split("=") for setting in environment)
     command = [sys.executable, "-c", CHECK]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, cwd=package_parent)
