@@ -7,7 +7,7 @@
 namespace featlab {
 namespace {
 
-constexpr int kThreads = 512;
+constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
 
 // The sum over the block, the same in every thread. `shared` may be used again after the next call's first barrier.
