@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import pluggy
 
@@ -46,8 +46,10 @@ class Entry:
         if not isinstance(self.make, str):
             return self.make
         module, _, name = self.make.partition(":")
-        made: Callable[..., Any] = functools.reduce(getattr, name.split("."), importlib.import_module(module))
-        return made
+        made: Any = importlib.import_module(module)
+        for part in name.split("."):
+            made = getattr(made, part)
+        return cast(Callable[..., Any], made)
 
 
 class Hooks:
@@ -244,7 +246,7 @@ def options_of(make: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
 def read_options(make: Callable[..., Any], text: Mapping[str, str], *, what: str) -> dict[str, Any]:
     """Return options given as text as values of their annotations."""
     known = options_of(make)
-    hints = typing.get_type_hints(make.__init__ if isinstance(make, type) else make)
+    hints = typing.get_type_hints(cast(Any, make).__init__ if isinstance(make, type) else make)
     for key in text:
         lookup(f"an option of {what}", key, known)
     return {key: read_value(value, hints.get(key, str), what=f"{what}: {key}") for key, value in text.items()}

@@ -65,8 +65,19 @@ def attack(
     examples = datasets.open_data(data, train=False, root=root, count=count)
 
     def problem(images: Images, labels: Labels, index: Rows) -> fl.Problem:
-        options = {"random_start": random_start, "restarts": restarts, "seed": seed, "examples": index}
-        return fl.pgd(net, images, labels, within=within, steps=steps, step_size=size, loss=loss, **options)
+        return fl.pgd(
+            net,
+            images,
+            labels,
+            within=within,
+            steps=steps,
+            step_size=size,
+            loss=loss,
+            random_start=random_start,
+            restarts=restarts,
+            seed=seed,
+            examples=index,
+        )
 
     tensors = _attacked(net, examples, problem, batch_size=batch_size)
     facts = {

@@ -28,7 +28,7 @@ def plugins(*, as_json: bool, options: bool) -> None:
             row = _row(found, index, options=options)
             click.echo(f"  {row['name']:14}{row['summary']}  [{row['provider']}]")
             if options:
-                click.echo(f"  {'':14}{', '.join(map(str, row['options']))}")
+                click.echo(f"  {'':14}{row['options']}")
     for provider in found.providers:
         if provider.state != "loaded":
             click.echo(f"{provider.state}: {provider}: {provider.reason}")
@@ -45,5 +45,5 @@ def _row(found: Registry, index: int, *, options: bool) -> dict[str, object]:
         "version": offer.provider.version,
     }
     if options:
-        row["options"] = [str(option) for option in options_of(offer.entry.resolve()).values()]
+        row["options"] = ", ".join(str(option) for option in options_of(offer.entry.resolve()).values())
     return row

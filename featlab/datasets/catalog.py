@@ -65,7 +65,6 @@ def load_data(
     train: bool,
     count: int | None = None,
     root: Path | None = None,
-    registered: Mapping[str, Opener] | None = None,
 ) -> tuple[Images, Labels]:
     """Return the images (float32 in [0, 1]) and the labels of a data set, all in memory; `open_data` reads by rows."""
     return open_data(name, train=train, root=root, count=count).tensors()

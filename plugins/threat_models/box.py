@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 
 import featlab as fl
-from featlab_plugins.threat_models.balls import L2
+
+from .balls import L2
 
 
 @dataclass(frozen=True, eq=False)
