@@ -1,7 +1,20 @@
 """The report page: one self-contained file with tables, charts and pictures."""
 
-from featlab.report.central import central_page, central_table
-from featlab.report.page import Page, Section, write
-from featlab.report.pictures import Picture, saliency_images, save_png
+from featlab.report.central import central_page
+from featlab.report.page import Page, Section, render, write
+from featlab.report.pictures import Picture, saliency_images, saliency_scale, save_png, to_png
+from featlab.report.terminal import central_table
 
-__all__ = ["Page", "Picture", "Section", "central_page", "central_table", "saliency_images", "save_png", "write"]
+__all__ = [
+    "Page",
+    "Picture",
+    "Section",
+    "central_page",
+    "central_table",
+    "render",
+    "saliency_images",
+    "saliency_scale",
+    "save_png",
+    "to_png",
+    "write",
+]

@@ -1,206 +1,331 @@
-"""The page and the table of the central experiment: every number comes from the result."""
+"""The page of the central experiment: what was done, what was seen, and every number of the result."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from featlab.report.charts import Bar, Point, Series, dots, lines
-from featlab.report.page import Page, Section, Table, Verdict
-from featlab.report.pictures import Picture
-
-if TYPE_CHECKING:
-    from rich.table import Table as RichTable
-
-TITLES = {"d_rand": "D_rand", "d_det": "D_det", "d_r": "D_R", "d_nr": "D_NR"}
-CONTROLS = (
-    ("test", "test", False),
-    ("second_seed", "second seed", False),
-    ("noise_control", "noise control", True),
-    ("mislabel_control", "mislabel control", True),
+from featlab.evaluation import Accuracy
+from featlab.report.charts import Dot, Dots, Lines, Series
+from featlab.report.conditions import conditions
+from featlab.report.found import CentralFound, NetFound, PerturbedFound, read
+from featlab.report.page import (
+    Block,
+    Chart,
+    Column,
+    Folded,
+    Link,
+    Page,
+    Paragraph,
+    Section,
+    Strong,
+    Table,
+    TableRow,
+    Terms,
+    Verdict,
+    Verdicts,
+    paragraph,
 )
+from featlab.report.pictures import Picture
+from featlab.report.wording import count, duration, measured, memory, percent, plain
 
+ILYAS = Link("Ilyas et al. 2019", "https://arxiv.org/abs/1905.02175")
+MADRY = Link("Madry et al. 2018", "https://arxiv.org/abs/1706.06083")
 
-def share(found: Mapping[str, Any]) -> str:
-    """Return an accuracy with its interval, in per cent with one decimal."""
-    return f"{found['accuracy']:.1%} ({found['low']:.1%} to {found['high']:.1%})"
+SETS: Mapping[str, str] = {"d_rand": "D_rand", "d_det": "D_det", "d_r": "D_R", "d_nr": "D_NR"}
+"""The constructed sets, as the paper writes them."""
+
+_SECTION, _NEXT = "section\N{NO-BREAK SPACE}", "y\N{NO-BREAK SPACE}+\N{NO-BREAK SPACE}1"
+"""Words that stay on one line."""
+
+BLUE, VERMILION, GREEN, PURPLE, GREY = range(5)
+
+MEASURED = (
+    ("test", "Fresh net, original test images", GREEN),
+    ("second_seed", "The same with a second seed", GREEN),
+    ("noise_control", "Control: noise of equal length", GREY),
+    ("mislabel_control", "Control: the new labels alone", GREY),
+    ("shifted", f"Fresh net, counted as {_NEXT}", PURPLE),
+)
+"""What is measured on the test images for D_rand and D_det: its key, its words and its colour."""
 
 
 def central_page(result: Mapping[str, Any], pictures: Sequence[Picture]) -> Page:
-    """Return the page of a result of the central experiment (`featlab demo --json`)."""
+    """Return the page of a result of the central experiment, the object that `featlab demo --json` writes.
+
+    Every number on the page comes from the result. Raises ValueError, naming the place, for an incomplete result.
+    Source: Ilyas et al. 2019, sections 3.1 and 3.2.
+    """
+    found = read(result)
+    drawn = (Section("Pictures", tuple(pictures)),) if pictures else ()
     return Page(
-        "Are all features created equal?",
-        "A classifier uses whatever predicts the label. Some of these features survive a small, adversarial "
-        "change of the "
-        "image, and some do not. This is the central experiment of Ilyas et al. 2019 (Adversarial Examples Are "
-        "Not Bugs, "
-        f"They Are Features), run from scratch on {result['data']['name']}: {result['data']['train']:,} training and "
-        f"{result['data']['test']:,} test images. Every accuracy is on the original test images, with its 95 % Wilson "
-        "interval over them.",
-        (
-            _seen(result),
-            _nets(result),
-            _perturbed(result),
-            _represented(result),
-            Section("What it looks like", pictures=tuple(pictures)),
-            _conditions(result),
+        title="Do adversarial perturbations carry features?",
+        lead=(
+            "The central experiment of \N{LEFT DOUBLE QUOTATION MARK}Adversarial Examples Are Not Bugs, They Are "
+            f"Features\N{RIGHT DOUBLE QUOTATION MARK}, run from scratch on {plain(found.data.get('name'))}, with its "
+            "controls and its intervals."
+        ),
+        facts=_facts(found),
+        sections=(
+            _what_was_seen(found),
+            _what_was_done(found),
+            _under_attack(found),
+            _perturbed(found),
+            _represented(found),
+            *drawn,
+            Section("Recipe and conditions", (*conditions(found), _whole(result))),
         ),
     )
 
 
-def _seen(result: Mapping[str, Any]) -> Section:
-    verdicts = tuple(Verdict(check["claim"], check["seen"], check["text"]) for check in result["checks"])
-    count = sum(verdict.seen for verdict in verdicts)
-    return Section(
-        "What was seen, and what was not",
-        (
-            f"{count} of {len(verdicts)} claims were seen in this run. Seen means that the 95 % intervals of what is "
-            "compared are apart. The intervals cover the draw of the test images, not that of training seeds.",
-        ),
-        verdicts=verdicts,
+def _facts(found: CentralFound) -> tuple[tuple[str, str], ...]:
+    seen = sum(check.seen for check in found.checks)
+    parts = (("train", "Training images"), ("test", "Test images"))
+    counts = [(title, count(int(found.data[part]))) for part, title in parts if part in found.data]
+    return (
+        ("Claims seen", f"{seen} of {len(found.checks)}"),
+        ("Data", plain(found.data.get("name"))),
+        *counts,
+        ("Threat model", _ball(found)),
+        ("Device", found.device),
+        ("Time", duration(found.seconds)),
+        ("Peak memory", memory(found.peak_rss_bytes)),
     )
 
 
-def _nets(result: Mapping[str, Any]) -> Section:
-    eps, kind = result["eps"], result["threat_model"]
-    curves = [_series(f"{name} net", result[name]["robust"]) for name in ("standard", "robust")]
-    chart = lines(curves, title="Accuracy under attack", x_label=f"{kind} eps", marks=[(eps, "training eps")])
+def _ball(found: CentralFound) -> str:
+    return f"{found.threat_model}, eps {plain(found.eps)}"
+
+
+def _what_was_seen(found: CentralFound) -> Section:
+    seen, total = sum(check.seen for check in found.checks), len(found.checks)
     return Section(
-        "Two classifiers",
+        "What was seen and what was not",
         (
-            "Both nets have the same architecture and the same data. One is trained on the images as they are, "
-            "the other "
-            f"on the worst images that PGD finds within {kind} eps {eps:g} of them. The curves show the share of test "
-            f"images that is still classified correctly under the suite {result['recipe']['suite']!r} of attacks; "
-            "stronger "
-            "attacks can only lower them.",
+            paragraph(
+                Strong(f"{seen} of {total} claims were seen in this run. "),
+                "A claim counts as seen where the numbers that it compares differ by more than their 95% intervals. "
+                "These are Wilson intervals over the draw of the test images; how much another training seed would "
+                "change is shown only where a second seed was run.",
+            ),
+            Verdicts(tuple(Verdict(check.claim, check.seen, check.text) for check in found.checks)),
         ),
-        charts=(chart,),
-        tables=(_curve_table(result, ("standard", "robust")),),
     )
 
 
-def _curve_table(result: Mapping[str, Any], names: Sequence[str]) -> Table:
-    found = {name: result[name] if name in result else result["constructed"][name] for name in names}
-    head = ("eps", *(TITLES.get(name, name) for name in names))
-    first = found[names[0]]["robust"]
-    rows = [(f"{row['eps']:g}", *(share(found[name]["robust"][at]) for name in names)) for at, row in enumerate(first)]
-    return Table(head, tuple(rows))
-
-
-def _perturbed(result: Mapping[str, Any]) -> Section:
-    made, eps, kind = result["constructed"], result["eps"], result["threat_model"]
-    bars = [
-        Bar(TITLES[name], label, _point(0, made[name][key]), control)
-        for name in ("d_rand", "d_det")
-        for key, label, control in CONTROLS
-    ]
-    rows = [
-        (label, *(share(made[name][key]) for name in ("d_rand", "d_det")))
-        for key, label in (
-            *((key, label) for key, label, _ in CONTROLS),
-            ("shifted", "the test net on labels y + 1"),
-            ("attack_success", "training images that reach their target"),
-        )
-    ]
-    lengths = [f"{TITLES[name]} {made[name]['mean_norm']:.3f}" for name in ("d_rand", "d_det")]
+def _what_was_done(found: CentralFound) -> Section:
     return Section(
-        "Training on seemingly mislabelled images: D_rand and D_det",
+        "What was done",
         (
-            f"Every training image was moved within {kind} eps {eps:g} so that the standard net takes it for a "
-            "target class "
-            "(random for D_rand, the next class for D_det), and was given that class as its label. To people "
-            "these images "
-            "are mislabelled. A fresh net is trained on them alone, and tested on original images with their true "
-            "labels "
-            "(section 3.2 of the paper).",
-            "Noise control: noise of the same length in place of each perturbation, the same labels. Mislabel "
-            "control: the "
-            "images without any change under the same labels. Second seed: another fresh net on the same set. Labels "
-            "y + 1: how often the net answers the class after the true one. On D_det this is what a net that "
-            "looks at the "
-            "images as people do would learn, so it shows how far the two kinds of feature compete.",
-            "The labels of a control may go together with the true ones by chance, and whole classes are then answered "
-            "alike; so a control can lie further from chance than its interval over test images tells.",
-        ),
-        charts=(dots(bars, title="D_rand, D_det and their controls", chance=1 / result["classes"]),),
-        tables=(
-            Table(
-                ("", "D_rand", "D_det"), tuple(rows), "Mean length of the perturbations: " + ", ".join(lengths) + "."
+            paragraph(
+                "A classifier uses whatever predicts the label. Some of these patterns survive a small change of the "
+                "image that is made to mislead; others do not, and people cannot see them. Are such fragile patterns "
+                "mere accidents of training, or do they belong to the data? ",
+                ILYAS,
+                " answer with data sets: keep one kind of pattern, remove the other, train a fresh net on what is left "
+                "and test it on ordinary images.",
+            ),
+            paragraph(
+                "Two nets were trained on the original training images: a standard one, and a robust one that was "
+                f"trained on the worst images found within {_ball(found)} (",
+                MADRY,
+                "). With them four data sets were built, and fresh nets were trained on each. No fresh net was given "
+                "the original training set, and all were tested on the original test images.",
+            ),
+            Terms(
+                (
+                    (
+                        "D_rand",
+                        f"Each image is moved within {_ball(found)} until the standard net takes it for a random "
+                        "class, and it is labelled as that class. To people most labels are wrong; only the "
+                        f"perturbation fits them ({_SECTION}3.2 of the paper).",
+                    ),
+                    (
+                        "D_det",
+                        f"The same, with the next class, {_NEXT}, in place of a random one ({_SECTION}3.2).",
+                    ),
+                    (
+                        "D_R",
+                        "Each image is replaced by an unrelated one that is moved, anywhere within the range of "
+                        "pixels, until the robust net represents it as it represents the original. The label stays. "
+                        f"What such a set can teach is what the robust net uses ({_SECTION}3.1).",
+                    ),
+                    ("D_NR", f"The same with the standard net, which uses fragile features too ({_SECTION}3.1)."),
+                )
             ),
         ),
     )
 
 
-def _represented(result: Mapping[str, Any]) -> Section:
-    curves = [_series(f"trained on {TITLES[name]}", result["constructed"][name]["robust"]) for name in ("d_r", "d_nr")]
-    chart = lines(
-        curves,
-        title="Accuracy under attack of nets trained on D_R and D_NR",
-        x_label=f"{result['threat_model']} eps",
-        marks=[(result["eps"] / 2, "half the training eps")],
-    )
+def _under_attack(found: CentralFound) -> Section:
+    nets = {"standard net": found.standard, "robust net": found.robust}
+    series = tuple(_series(label, net, tone) for (label, net), tone in zip(nets.items(), (VERMILION, BLUE)))
     return Section(
-        "Robust and non-robust features as training sets: D_R and D_NR",
+        "Accuracy under attack",
         (
-            "For each training image an unrelated image was moved until the robust net (D_R) or the standard net "
-            "(D_NR) "
-            "represents it like the first one, and got its label. So each set carries what one of the two nets "
-            "sees, and "
-            "little else. Fresh nets are trained on both in the standard way (section 3.1 of the paper).",
-            "If robustness were a matter of the training alone, both nets would be equally fragile. What makes the "
-            "difference is which features the data offer.",
+            paragraph(
+                "How many test images does each net still answer correctly when each image may be changed within eps? "
+                f"An image counts as lost at an eps as soon as one attack succeeds{_suite(found)}. A stronger attack "
+                "can only lower a curve."
+            ),
+            Chart(_lines(found, "attack", "Accuracy of the standard and the robust net under attack", series), _BANDS),
+            _curves(found, "Accuracy under attack, with 95% intervals", nets),
         ),
-        charts=(chart,),
-        tables=(_curve_table(result, ("d_r", "d_nr")),),
     )
 
 
-def _conditions(result: Mapping[str, Any]) -> Section:
-    rows = (
-        ("data", f"{result['data']['name']}, test SHA-256 {result['data']['test_sha256'][:16]}"),
-        ("threat model", f"{result['threat_model']}, eps {result['eps']:g}"),
-        ("device", result["device"]),
-        ("time", f"{result['seconds']:.0f} s"),
-        ("peak memory", f"{result['peak_rss_bytes'] / 2**30:.2f} GiB"),
-        ("seed of the run", str(result["seeds"]["run"])),
-        ("versions", ", ".join(f"{name} {version}" for name, version in result["versions"].items())),
+_BANDS = "Bands are 95% intervals. The dotted line marks the eps within which the robust net was trained."
+
+
+def _suite(found: CentralFound) -> str:
+    name = found.recipe.get("suite")
+    return "" if name is None else f" (suite {plain(name)})"
+
+
+def _lines(found: CentralFound, name: str, title: str, series: tuple[Series, ...]) -> Lines:
+    said = "; ".join(
+        f"{each.label}: " + ", ".join(f"{percent(left.accuracy)} at eps {plain(eps)}" for eps, left in each.points)
+        for each in series
     )
+    mark = (found.eps, f"training eps {plain(found.eps)}")
+    return Lines(name, title, f"{said}.", series, f"eps ({found.threat_model})", (mark,))
+
+
+def _series(label: str, net: NetFound, colour: int, *, faint: bool = False) -> Series:
+    return Series(label, tuple((point.eps, point.left) for point in net.points()), colour, faint)
+
+
+def _curves(found: CentralFound, caption: str, nets: Mapping[str, NetFound]) -> Table:
+    """Return the curves as a table: the accuracy without attack, unless it stands at eps 0, and a row for each eps."""
+    at = {label: {point.eps: point.left for point in net.curve} for label, net in nets.items()}
+    rows = []
+    if any(points.get(0.0) != net.clean for points, net in zip(at.values(), nets.values())):
+        rows.append(TableRow(("no attack", *(measured(net.clean) for net in nets.values()))))
+    for eps in sorted({eps for points in at.values() for eps in points}):
+        cells = (measured(points[eps]) if eps in points else "" for points in at.values())
+        rows.append(TableRow((plain(eps), *cells), lead=eps == found.eps))
+    columns = (Column(f"eps ({found.threat_model})"), *(Column(label, numeric=True) for label in nets))
+    tested = _tested(each for net in nets.values() for each in (net.clean, *(point.left for point in net.curve)))
+    return Table(f"{caption}; {tested}", columns, (("", tuple(rows)),))
+
+
+def _tested(shares: Iterable[Accuracy]) -> str:
+    numbers = sorted({each.n for each in shares})
+    return " or ".join(count(number) for number in numbers) + " test images"
+
+
+def _perturbed(found: CentralFound) -> Section:
+    made = found.perturbed
+    dots = tuple(
+        (
+            SETS[name],
+            tuple(Dot(label, getattr(row, key), tone, hollow=tone != GREEN) for key, label, tone in MEASURED),
+        )
+        for name, row in made.items()
+    )
+    said = "; ".join(f"{SETS[name]}: fresh net {measured(row.test)}" for name, row in made.items())
+    title = "Accuracy of nets trained on D_rand and D_det, beside their controls"
+    chart = Dots("perturbed", title, f"{said}.", dots, "accuracy on the original test images", found.chance)
     return Section(
-        "Conditions",
-        ("Everything that the numbers above are a function of.",),
-        tables=(Table(("", "value"), rows),),
-        code=json.dumps({"recipe": result["recipe"], "seeds": result["seeds"]}, indent=2),
+        "Trained on perturbations: D_rand and D_det",
+        (
+            paragraph(
+                "In these sets image and label disagree to the eye. If the perturbations were meaningless, a net "
+                "trained on them would do no better on original images than its controls. What it gets beyond them it "
+                "learned from perturbations that people take for noise."
+            ),
+            Chart(
+                chart,
+                f"Whiskers are 95% intervals; hollow marks are controls and the {_NEXT} count.",
+            ),
+            _perturbed_table(found),
+            _controls(found),
+        ),
     )
 
 
-def _point(x: float, found: Mapping[str, Any]) -> Point:
-    return Point(x, found["accuracy"], found["low"], found["high"])
+def _perturbed_table(found: CentralFound) -> Table:
+    columns = (Column("Measured"), Column("Accuracy (95% interval)", True), Column("Images", True))
+    return Table(
+        "Every measurement of D_rand and D_det",
+        columns,
+        tuple((SETS[name], tuple(_perturbed_rows(row))) for name, row in found.perturbed.items()),
+    )
 
 
-def _series(name: str, curve: Sequence[Mapping[str, Any]]) -> Series:
-    return Series(name, tuple(_point(point["eps"], point) for point in curve))
+def _perturbed_rows(row: PerturbedFound) -> Iterable[TableRow]:
+    for key, label, _ in MEASURED:
+        each: Accuracy = getattr(row, key)
+        yield TableRow((label, measured(each), count(each.n)), lead=key == "test")
+    reached = row.attack_success
+    yield TableRow(("Training images that reached their new class", measured(reached), count(reached.n)))
 
 
-def central_table(result: Mapping[str, Any]) -> RichTable:
-    """Return the result as a table for the terminal."""
-    from rich.table import Table as RichTable
+def _controls(found: CentralFound) -> Terms:
+    lengths = "; ".join(
+        f"{SETS[name]} {row.mean_norm:.3f}"
+        + ("" if row.noise_mean_norm is None else f", its noise {row.noise_mean_norm:.3f}")
+        for name, row in found.perturbed.items()
+    )
+    level = "" if found.chance is None else f" Chance is {percent(found.chance)}."
+    return Terms(
+        (
+            (
+                "Noise of equal length",
+                "The same images and new labels, with Gaussian noise in place of each perturbation, as long as that "
+                "perturbation in the Euclidean norm. If the fresh net beats this one, the direction of the "
+                f"perturbations did it and not their size. Mean lengths: {lengths}.",
+            ),
+            (
+                "New labels alone",
+                "The unchanged images under the new labels. It shows what the labels teach by themselves."
+                + level
+                + " A control may stray from chance by more than its interval, because nets that learn nothing still "
+                "answer whole classes alike.",
+            ),
+            (
+                f"Counted as {_NEXT}",
+                "The fresh net again, with an answer counted as right where it is the class after the true one. A net "
+                "that reads D_det as people do learns just this, and is then wrong on nearly every original label. So "
+                "on D_det the two kinds of features compete, and its measure is its controls rather than chance.",
+            ),
+            ("Second seed", "Another fresh net on the same set: how much the result hangs on one training run."),
+            (
+                "Reached their new class",
+                "The share of training images that the standard net takes for their new class once they are "
+                "perturbed. The others carry a new label with too little of that class.",
+            ),
+        )
+    )
 
-    table = RichTable(title=f"Accuracy on the original test images of {result['data']['name']}, with 95 % intervals")
-    for column in ("trained on", "clean", f"eps {result['eps'] / 2:g}", f"eps {result['eps']:g}", "noise control"):
-        table.add_column(column, justify="left" if column == "trained on" else "right")
-    for name in ("standard", "robust"):
-        table.add_row(f"D, {name} training", share(result[name]["clean"]), *_at(result, result[name]["robust"]), "")
-    for name, row in result["constructed"].items():
-        under = _at(result, row["robust"]) if "robust" in row else ("", "")
-        control = share(row["noise_control"]) if "noise_control" in row else ""
-        table.add_row(TITLES[name], share(row["test"]), *under, control)
-    seen = sum(check["seen"] for check in result["checks"])
-    table.caption = f"{seen} of {len(result['checks'])} claims seen; {result['seconds']:.0f} s on {result['device']}"
-    return table
+
+def _represented(found: CentralFound) -> Section:
+    nets = {f"trained on {SETS[name]}": net for name, net in found.represented.items()}
+    series = (
+        *(_series(label, net, tone) for (label, net), tone in zip(nets.items(), (GREEN, PURPLE))),
+        _series("robust net", found.robust, BLUE, faint=True),
+        _series("standard net", found.standard, VERMILION, faint=True),
+    )
+    title = "Accuracy under attack of nets trained on D_R and D_NR"
+    blocks: tuple[Block, ...] = (
+        paragraph(
+            "Both fresh nets were trained in the standard way, without any attack. If robustness came from the way of "
+            "training alone, they would be equally fragile. Where the net trained on D_R holds better than the one "
+            "trained on D_NR, the difference lies in the features that the data offer."
+        ),
+        _level(found),
+        Chart(_lines(found, "represented", title, series), f"{_BANDS} Dashed: the two nets above, for comparison."),
+        _curves(found, "Nets trained on D_R and D_NR under attack, with 95% intervals", nets),
+    )
+    return Section("Trained on robust or fragile features: D_R and D_NR", blocks)
 
 
-def _at(result: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    points = {point["eps"]: share(point) for point in curve}
-    return points[result["eps"] / 2], points[result["eps"]]
+def _level(found: CentralFound) -> Paragraph:
+    said = " and ".join(f"{measured(net.clean)} with {SETS[name]}" for name, net in found.represented.items())
+    level = "" if found.chance is None else f"; chance is {percent(found.chance)}"
+    return paragraph(f"Without attack the fresh nets get {said}{level}.")
+
+
+def _whole(result: Mapping[str, Any]) -> Folded:
+    return Folded("The whole result as JSON", json.dumps(result, indent=2, default=str))

@@ -1,149 +1,215 @@
-"""Charts as SVG text: lines with bands, and dots with intervals."""
+"""Charts as SVG: accuracy over eps with bands, and accuracies beside their controls with intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
-from itertools import cycle
+from xml.etree.ElementTree import Element
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe and Ito's palette, which colour-blind readers can tell apart."""
+from markupsafe import Markup
 
+from featlab.evaluation import Accuracy
+from featlab.report import svg
+from featlab.report.wording import measured, percent
 
-@dataclass(frozen=True)
-class Point:
-    """A value with its interval; all in [0, 1]."""
-
-    x: float
-    value: float
-    low: float
-    high: float
+WIDE, NARROW = 880, 360
+"""Each chart is drawn twice, for a page and for a telephone, so that its text is never scaled out of reading."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """Points under one name."""
+    """One line: (x, accuracy) in growing x. Its place in the chart is its mark; `colour` counts in `svg.COLOURS`."""
 
-    name: str
-    points: tuple[Point, ...]
+    label: str
+    points: tuple[tuple[float, Accuracy], ...]
+    colour: int
+    faint: bool = False
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One row of a dot chart: a group, a name, a value with its interval, and whether it is a control."""
+class Lines:
+    """Accuracies in per cent over a quantity, with bands for their 95 % intervals.
 
-    group: str
+    `verticals` are (x, label) of upright lines, such as the eps of training.
+    """
+
     name: str
-    point: Point
-    control: bool
+    title: str
+    description: str
+    series: tuple[Series, ...]
+    x_title: str
+    verticals: tuple[tuple[float, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.series or not all(each.points for each in self.series):
+            raise ValueError(f"chart {self.name!r} has a line without points; give each series at least one point")
+        if any(not (math.isfinite(x) and x >= 0) for each in self.series for x, _ in each.points):
+            raise ValueError(f"chart {self.name!r} needs finite x >= 0")
+
+    def svg(self, width: int) -> Markup:
+        """Return the chart, `width` units wide."""
+        legend = _legend_places(self.series, width - 56)
+        top = 34 + 22 * (1 + max(row for _, row in legend))
+        height = top + (300 if width > 500 else 230) + 48
+        name = f"{self.name}-{width}"
+        root = svg.drawing(width, height, name=name, title=self.title, description=self.description)
+        right = max(x for each in self.series for x, _ in each.points) or 1.0
+        frame = Frame(48, width - 18, top, height - 48, right)
+        _legend(root, self.series, legend)
+        self._axes(root, frame)
+        for place, each in enumerate(self.series):
+            _draw_line(root, frame, each, x_title=self.x_title, shape=svg.SHAPES[place % len(svg.SHAPES)])
+        return svg.written(root)
+
+    def _axes(self, root: Element, frame: Frame) -> None:
+        for share in (0, 0.2, 0.4, 0.6, 0.8, 1.0):
+            y = frame.y(share)
+            svg.line(root, [(frame.left, y), (frame.right, y)], stroke=svg.LINE)
+            svg.text(root, frame.left - 8, y + 4.5, f"{share:.0%}", anchor="end", fill=svg.MUTED)
+        for at, label in self.verticals:
+            x = frame.x(at)
+            svg.line(root, [(x, frame.top - 8), (x, frame.bottom)], stroke=svg.MUTED, dash="3 4")
+            anchor = "middle" if svg.text_width(label) / 2 < frame.right - x else "end"
+            svg.text(root, x, frame.top - 14, label, anchor=anchor, fill=svg.MUTED)
+        shown = {x for each in self.series for x, _ in each.points}
+        for x, label in svg.thinned([(frame.x(x), f"{x:g}") for x in shown], room=8):
+            svg.line(root, [(x, frame.bottom), (x, frame.bottom + 4)], stroke=svg.MUTED)
+            svg.text(root, x, frame.bottom + 19, label, anchor="middle", fill=svg.MUTED)
+        middle = (frame.left + frame.right) / 2
+        svg.text(root, middle, frame.bottom + 40, self.x_title, anchor="middle", fill=svg.MUTED)
 
 
-TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
+@dataclass(frozen=True)
+class Frame:
+    """The part of a drawing in which the data is: x from 0 to `x_end`, accuracy from 0 to 1."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+    x_end: float
+
+    def x(self, value: float) -> float:
+        """Return where a value stands."""
+        return self.left + (self.right - self.left) * value / self.x_end
+
+    def y(self, share: float) -> float:
+        """Return where an accuracy stands."""
+        return self.bottom - (self.bottom - self.top) * share
 
 
-def lines(series: Sequence[Series], *, title: str, x_label: str, marks: Sequence[tuple[float, str]] = ()) -> str:
-    """Return a chart of accuracy against x: a line with its 95 % band for each series, and marks on the axis."""
-    width, height, left, right, top, bottom = 640, 340, 46, 624, 44, 296
-    largest = max(point.x for each in series for point in each.points) or 1.0
-
-    def across(x: float) -> float:
-        return left + x / largest * (right - left)
-
-    def down(value: float) -> float:
-        return bottom - value * (bottom - top)
-
-    parts = [_head(width, height, title)]
-    for tick in TICKS:
-        parts += [_rule("grid", left, down(tick), right, down(tick))]
-        parts += [_text("tick", left - 8, down(tick) + 4, f"{tick:.0%}", anchor="end")]
-    parts += [
-        _text("tick", across(x), bottom + 18, f"{x:g}", anchor="middle")
-        for x in sorted({point.x for each in series for point in each.points})
-    ]
-    for x, label in marks:
-        parts += [_rule("mark", across(x), top, across(x), bottom), _text("tick", across(x) + 4, top + 12, label)]
-    parts += [_text("label", (left + right) / 2, height - 6, x_label, anchor="middle")]
-    for each, colour in zip(series, cycle(COLOURS), strict=False):
-        parts += _line(each, colour, across, down)
-    return "".join([*parts, *_legend([each.name for each in series], left), "</svg>"])
+def _draw_line(root: Element, frame: Frame, series: Series, *, x_title: str, shape: str) -> None:
+    stroke, places = svg.colour(series.colour), series.points
+    if not series.faint:
+        low = [(frame.x(x), frame.y(found.low)) for x, found in places]
+        high = [(frame.x(x), frame.y(found.high)) for x, found in places]
+        svg.area(root, low + high[::-1], fill=stroke)
+    points = [(frame.x(x), frame.y(found.accuracy)) for x, found in places]
+    svg.line(root, points, stroke=stroke, width=1.5 if series.faint else 2.5, dash="5 4" if series.faint else "")
+    for (x, y), (value, found) in zip(points, places, strict=True):
+        tip = f"{series.label}, {x_title} {value:g}: {measured(found)}, n = {found.n}"
+        svg.mark(root, x, y, shape=shape, stroke=stroke, tip=tip, size=3.5 if series.faint else 4.5)
 
 
-def dots(bars: Sequence[Bar], *, title: str, chance: float) -> str:
-    """Return a chart with a row for each value: a dot with its 95 % interval, controls hollow; and chance as a line."""
-    groups = list(dict.fromkeys(bar.group for bar in bars))
-    width, left, right, top, row, gap = 640, 190, 574, 22, 24, 14
-    bottom = top + len(bars) * row + len(groups) * gap + 4
-
-    def across(value: float) -> float:
-        return left + value * (right - left)
-
-    parts = [_head(width, bottom + 30, title)]
-    for tick in TICKS:
-        parts += [_rule("grid", across(tick), top, across(tick), bottom)]
-        parts += [_text("tick", across(tick), bottom + 18, f"{tick:.0%}", anchor="middle")]
-    parts += [_rule("mark", across(chance), top, across(chance), bottom)]
-    parts += [_text("tick", across(chance), top - 6, "chance", anchor="middle")]
-    y = float(top)
-    for group, colour in zip(groups, cycle(COLOURS), strict=False):
-        y += gap
-        for bar in (each for each in bars if each.group == group):
-            parts += [_text("tick", left - 10, y + row / 2 + 4, f"{bar.group}: {bar.name}", anchor="end")]
-            parts += _dot(bar, colour, y + row / 2, across)
-            y += row
-    return "".join([*parts, "</svg>"])
+def _legend_places(series: tuple[Series, ...], room: float) -> list[tuple[float, int]]:
+    """Return where each entry begins and in which row, the next row where one is full."""
+    places, x, row = [], 0.0, 0
+    for each in series:
+        width = 46 + svg.text_width(each.label)
+        if x and x + width > room:
+            x, row = 0.0, row + 1
+        places.append((x, row))
+        x += width
+    return places
 
 
-def _line(series: Series, colour: str, across: Callable[[float], float], down: Callable[[float], float]) -> list[str]:
-    points = series.points
-    upper = [f"{across(p.x):.1f},{down(p.high):.1f}" for p in points]
-    lower = [f"{across(p.x):.1f},{down(p.low):.1f}" for p in reversed(points)]
-    middle = [f"{across(p.x):.1f},{down(p.value):.1f}" for p in points]
-    return [
-        f'<polygon fill="{colour}" opacity="0.18" points="{" ".join(upper + lower)}"/>',
-        f'<polyline fill="none" stroke="{colour}" stroke-width="2.5" points="{" ".join(middle)}"/>',
-        *(
-            f'<circle cx="{across(p.x):.1f}" cy="{down(p.value):.1f}" r="4" fill="{colour}">'
-            f"<title>{escape(series.name)} at {p.x:g}: {_interval(p)}</title></circle>"
-            for p in points
-        ),
-    ]
+def _legend(root: Element, series: tuple[Series, ...], places: list[tuple[float, int]]) -> None:
+    for number, (each, (x, row)) in enumerate(zip(series, places, strict=True)):
+        left, y, stroke = 48 + x, 12.0 + 22 * row, svg.colour(each.colour)
+        svg.line(root, [(left, y), (left + 22, y)], stroke=stroke, width=2, dash="5 4" if each.faint else "")
+        svg.mark(root, left + 11, y, shape=svg.SHAPES[number % len(svg.SHAPES)], stroke=stroke)
+        svg.text(root, left + 28, y + 4.5, each.label)
 
 
-def _dot(bar: Bar, colour: str, y: float, across: Callable[[float], float]) -> list[str]:
-    p, fill = bar.point, "var(--paper)" if bar.control else colour
-    ends = f'x1="{across(p.low):.1f}" x2="{across(p.high):.1f}"'
-    return [
-        f'<line stroke="{colour}" stroke-width="2" {ends} y1="{y}" y2="{y}"/>',
-        f'<circle cx="{across(p.value):.1f}" cy="{y}" r="5" fill="{fill}" stroke="{colour}" stroke-width="2">'
-        f"<title>{_interval(p)}</title></circle>",
-        _text("value", across(p.high) + 9, y + 4, f"{p.value:.1%}"),
-    ]
+@dataclass(frozen=True)
+class Dot:
+    """One accuracy with its interval; hollow for a control."""
+
+    label: str
+    found: Accuracy
+    colour: int
+    hollow: bool = False
 
 
-def _interval(point: Point) -> str:
-    return f"{point.value:.1%} ({point.low:.1%} to {point.high:.1%})"
+@dataclass(frozen=True)
+class Dots:
+    """Accuracies with their 95 % intervals, in named groups, with a line at chance where it is known."""
+
+    name: str
+    title: str
+    description: str
+    groups: tuple[tuple[str, tuple[Dot, ...]], ...]
+    x_title: str
+    chance: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.groups or not all(dots for _, dots in self.groups):
+            raise ValueError(f"chart {self.name!r} has a group without values; give each group at least one")
+
+    def svg(self, width: int) -> Markup:
+        """Return the chart, `width` units wide; where it is narrow, labels stand above their values."""
+        narrow = width <= 500
+        step, left, right = (42, 10, width - 22) if narrow else (27, 240, width - 190)
+        rows = sum(len(dots) for _, dots in self.groups)
+        top = 26 if self.chance is not None else 6
+        bottom = top + step * rows + 34 * len(self.groups)
+        root = svg.drawing(
+            width, bottom + 48, name=f"{self.name}-{width}", title=self.title, description=self.description
+        )
+        place = self._axis(root, left, right, top, bottom)
+        y = float(top)
+        for label, dots in self.groups:
+            y += 34
+            svg.text(root, 10, y - 11, label, bold=True)
+            for dot in dots:
+                _draw_dot(root, dot, place, y + (step - 13 if narrow else step / 2), labels=None if narrow else left)
+                y += step
+        return svg.written(root)
+
+    def _axis(self, root: Element, left: float, right: float, top: float, bottom: float) -> Callable[[float], float]:
+        """Draw the axis and chance, and return where a share of 1 stands."""
+        highest = max(dot.found.high for _, dots in self.groups for dot in dots)
+        marks = svg.ticks(100 * max(highest, 1.2 * (self.chance or 0)), at_most=6)
+
+        def place(share: float) -> float:
+            return left + (right - left) * 100 * share / marks[-1]
+
+        for tick in marks:
+            x = place(tick / 100)
+            svg.line(root, [(x, top), (x, bottom)], stroke=svg.LINE)
+            svg.text(root, x, bottom + 18, f"{tick:g}%", anchor="middle", fill=svg.MUTED)
+        if self.chance is not None:
+            x = place(self.chance)
+            svg.line(root, [(x, top - 6), (x, bottom)], stroke=svg.MUTED, dash="3 4", width=1.5)
+            label = f"chance {percent(self.chance)}"
+            svg.text(root, max(x, svg.text_width(label) / 2 + 4), top - 11, label, anchor="middle", fill=svg.MUTED)
+        svg.text(root, (left + right) / 2, bottom + 40, self.x_title, anchor="middle", fill=svg.MUTED)
+        return place
 
 
-def _head(width: float, height: float, title: str) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img" class="chart">'
-        f"<title>{escape(title)}</title>"
-    )
-
-
-def _rule(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
-
-
-def _text(kind: str, x: float, y: float, text: str, *, anchor: str = "start") -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _legend(names: Sequence[str], left: float) -> list[str]:
-    parts, x = [], float(left)
-    for name, colour in zip(names, cycle(COLOURS), strict=False):
-        parts += [f'<line stroke="{colour}" stroke-width="3" x1="{x:.0f}" x2="{x + 20:.0f}" y1="18" y2="18"/>']
-        parts += [_text("label", x + 26, 22, name)]
-        x += 46 + 7.2 * len(name)
-    return parts
+def _draw_dot(root: Element, dot: Dot, place: Callable[[float], float], y: float, *, labels: float | None) -> None:
+    """Draw one row: `labels` is where the label ends at the left, or None where it stands above."""
+    stroke = svg.colour(dot.colour)
+    low, high = place(dot.found.low), place(dot.found.high)
+    svg.line(root, [(low, y), (high, y)], stroke=stroke, width=3)
+    for x in (low, high):
+        svg.line(root, [(x, y - 5), (x, y + 5)], stroke=stroke, width=1.5)
+    tip = f"{dot.label}: {measured(dot.found)}, n = {dot.found.n}"
+    shape = "diamond" if dot.hollow else "circle"
+    svg.mark(root, place(dot.found.accuracy), y, shape=shape, stroke=stroke, tip=tip, hollow=dot.hollow, size=5)
+    if labels is None:
+        svg.text(root, place(0), y - 12, f"{dot.label}: {percent(dot.found.accuracy)}", fill=svg.MUTED, halo=True)
+    else:
+        svg.text(root, labels - 12, y + 4.5, dot.label, anchor="end")
+        svg.text(root, high + 12, y + 4.5, measured(dot.found), fill=svg.MUTED, halo=True)

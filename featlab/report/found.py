@@ -43,6 +43,7 @@ class PerturbedFound:
     shifted: Accuracy
     attack_success: Accuracy
     mean_norm: float
+    noise_mean_norm: float | None
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,10 @@ class CheckFound:
 
 @dataclass(frozen=True)
 class CentralFound:
-    """Everything that the page shows; `chance` is None where the number of classes is not recorded."""
+    """Everything that the page shows; `chance` is None where the number of classes is not recorded.
+
+    `attacks` are the attacks of the curves, one record each, where the result lists them.
+    """
 
     data: Mapping[str, Any]
     device: str
@@ -65,6 +69,7 @@ class CentralFound:
     threat_model: str
     eps: float
     chance: float | None
+    attacks: tuple[Row, ...]
     recipe: Mapping[str, Any]
     seeds: Mapping[str, Any]
     versions: Mapping[str, Any]
@@ -88,7 +93,10 @@ def read(result: Row) -> CentralFound:
         peak_rss_bytes=int(_number(result, "peak_rss_bytes")),
         threat_model=str(_need(result, "threat_model")),
         eps=_number(result, "eps"),
-        chance=None if classes is None else 1 / _number(result, "classes"),
+        chance=None if classes is None else 1 / _positive(result, "classes"),
+        attacks=tuple(
+            _as_object(each, f"attacks[{number}]") for number, each in enumerate(result.get("attacks") or ())
+        ),
         recipe=_object(result, "recipe"),
         seeds=_object(result, "seeds"),
         versions=_object(result, "versions"),
@@ -113,6 +121,7 @@ def _perturbed(made: Row, name: str) -> PerturbedFound:
         shifted=_accuracy(row, "shifted", at),
         attack_success=_accuracy(row, "attack_success", at),
         mean_norm=_number(row, "mean_norm", at),
+        noise_mean_norm=_number(row, "noise_mean_norm", at) if "noise_mean_norm" in row else None,
     )
 
 
@@ -173,6 +182,13 @@ def _number(row: Row, key: str, at: str = "") -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong(at + key, "a number", value)
     return float(value)
+
+
+def _positive(row: Row, key: str) -> float:
+    value = _number(row, key)
+    if not value > 0:
+        raise _wrong(key, "above 0", value)
+    return value
 
 
 def _wrong(at: str, expected: str, came: object) -> ValueError:

@@ -13,8 +13,8 @@ def percent(share: float) -> str:
 
 
 def interval(found: Accuracy) -> str:
-    """Return the 95 % interval in per cent."""
-    return f"{100 * found.low:.1f} to {percent(found.high)}"
+    """Return the 95 % interval in per cent, as words that stay on one line."""
+    return f"{percent(found.low)} to {percent(found.high)}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def measured(found: Accuracy) -> str:
@@ -42,13 +42,15 @@ def memory(size: int) -> str:
 
 
 def plain(value: object) -> str:
-    """Return a value of a recipe as a person writes it."""
+    """Return a value of a recipe as a person writes it, with every digit that it has."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:g}"
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
     if isinstance(value, Mapping):
-        return "; ".join(f"{key} {plain(each)}" for key, each in value.items()) or "none"
+        parts = (f"({plain(each)})" if isinstance(each, Mapping) else plain(each) for each in value.values())
+        return "; ".join(f"{key} {part}" for key, part in zip(value, parts)) or "none"
     if isinstance(value, list | tuple):
         return ", ".join(plain(each) for each in value) or "none"
     return str(value) if value not in (None, "") else "none"
