@@ -23,7 +23,10 @@ def conditions(found: CentralFound) -> tuple[Table, ...]:
         **{f"version of {name}": value for name, value in found.versions.items()},
         **{f"seed, {name}": value for name, value in found.seeds.items()},
     }
-    attacks = {str(attack.get("name", number + 1)): attack for number, attack in enumerate(found.attacks)}
+    attacks = {
+        str(attack.get("name", number + 1)): {key: value for key, value in attack.items() if key != "name"}
+        for number, attack in enumerate(found.attacks)
+    }
     return (
         _pairs("The run", run),
         _pairs("The recipe", rest),

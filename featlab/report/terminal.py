@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from featlab.evaluation import Accuracy
-from featlab.report.found import CentralFound, read
+from featlab.report.found import CentralFound, PerturbedFound, read
 from featlab.report.wording import duration, memory, percent, plain
 
 
@@ -21,11 +21,21 @@ def central_table(result: Mapping[str, Any]) -> Group:
     Raises ValueError, naming the place, for an incomplete result.
     """
     found = read(result)
-    return Group(_curves(found), _perturbed(found), _claims(found))
+    seen, total = sum(check.seen for check in found.checks), len(found.checks)
+    chance = "" if found.chance is None else f"; chance is {percent(found.chance)}"
+    spent = f"{duration(found.seconds)} on {found.device} with at most {memory(found.peak_rss_bytes)}"
+    return Group(
+        Text(f"Accuracy under attack ({found.threat_model}), 95% intervals below", style="bold"),
+        _curves(found),
+        Text(f"Nets trained on perturbations, beside their controls{chance}", style="bold"),
+        _perturbed(found),
+        Text(f"{seen} of {total} claims seen, in {spent}", style="bold"),
+        _claims(found),
+    )
 
 
-def _table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+def _table(columns: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for place, column in enumerate(columns):
         table.add_column(Text(column), justify="right" if place else "left", no_wrap=bool(place))
     for name, cells in rows:
@@ -47,46 +57,25 @@ def _curves(found: CentralFound) -> Table:
     }
     left = {name: {point.eps: point.left for point in net.points()} for name, net in nets.items()}
     steps = sorted({eps for points in left.values() for eps in points})
-    title = f"Accuracy under attack, 95% intervals below ({found.threat_model})"
     rows = ((name, [_cell(points.get(eps)) for eps in steps]) for name, points in left.items())
-    return _table(title, ("net", *(f"eps {plain(eps)}" for eps in steps)), rows)
+    return _table(("net", *(f"eps {plain(eps)}" for eps in steps)), rows)
+
+
+SETS = (("d_rand", "D_rand"), ("d_det", "D_det"))
+
+
+def _measured(row: PerturbedFound) -> tuple[Accuracy, ...]:
+    return row.test, row.second_seed, row.noise_control, row.mislabel_control, row.shifted, row.attack_success
 
 
 def _perturbed(found: CentralFound) -> Table:
-    chance = "" if found.chance is None else f"; chance is {percent(found.chance)}"
-    rows = (
-        (
-            title,
-            [
-                _cell(each)
-                for row in [found.perturbed[name]]
-                for each in (
-                    row.test,
-                    row.second_seed,
-                    row.noise_control,
-                    row.mislabel_control,
-                    row.shifted,
-                    row.attack_success,
-                )
-            ],
-        )
-        for name, title in (("d_rand", "D_rand"), ("d_det", "D_det"))
-    )
+    rows = ((title, list(map(_cell, _measured(found.perturbed[name])))) for name, title in SETS)
     columns = ("net on", "test", "2nd seed", "noise", "labels", "as y + 1", "reached")
-    return _table(f"Nets trained on perturbations, beside their controls{chance}", columns, rows)
+    return _table(columns, rows)
 
 
 def _claims(found: CentralFound) -> Table:
-    seen, total = sum(check.seen for check in found.checks), len(found.checks)
-    table = Table(
-        title=f"{seen} of {total} claims seen, in {duration(found.seconds)} on {found.device} with at most "
-        f"{memory(found.peak_rss_bytes)}",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        show_header=False,
-        padding=(0, 1, 0, 1),
-    )
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 1))
     for check in found.checks:
         verdict = Text("seen", style="green") if check.seen else Text("not seen", style="red")
         table.add_row(verdict, Text(check.claim))

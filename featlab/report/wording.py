@@ -33,7 +33,7 @@ def duration(seconds: float) -> str:
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     if hours:
         return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+    return f"{seconds:.1f} s" if seconds < 60 else f"{minutes} min {rest} s"
 
 
 def memory(size: int) -> str:
