@@ -1,10 +1,13 @@
 """Plugins: found, listed without weight, blocked, broken, doubled, misspelt; and options read from their signature."""
 
+import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
+import tomllib
 import warnings
 from pathlib import Path
 from typing import Literal
@@ -277,3 +280,40 @@ def test_listing_installed_plugins_warns_of_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert plugins.registry().names("threat_models") == ["box", "l2", "linf", "masked"]
+
+
+GUIDE = Path(__file__).parent.parent / "plugins" / "README.md"
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+
+
+def test_every_hook_is_in_the_guide_with_its_exact_signature():
+    for name in (name for name in vars(plugins.Hooks) if name.startswith("featlab_")):
+        parameters = list(inspect.signature(getattr(plugins.Hooks, name)).parameters)[1:]
+        assert f"`{name}({', '.join(parameters)})`" in GUIDE.read_text()
+    assert {f"featlab_{kind}" for kind in plugins.KINDS} == {n for n in vars(plugins.Hooks) if n.startswith("featlab_")}
+
+
+def test_the_plugin_of_the_guide_works_as_it_says(tmp_path):
+    package = tmp_path / "featlab_brightness"
+    package.mkdir()
+    models, hooks, check = blocks("python")
+    (package / "models.py").write_text(models)
+    (package / "__init__.py").write_text(hooks)
+    project = tomllib.loads(blocks("toml")[0])
+    info = tmp_path / "featlab_brightness-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['project']['name']}\nVersion: 0.1.0\n")
+    points = project["project"]["entry-points"]["featlab"]
+    (info / "entry_points.txt").write_text(
+        "[featlab]\n" + "".join(f"{key} = {value}\n" for key, value in points.items())
+    )
+    listed = cli("plugins", path=tmp_path)
+    assert "  brightness    one number is added to all values  [brightness]" in listed.stdout, listed.stderr
+    assert "  brightness    one number is added to all values  [brightness]" in GUIDE.read_text()
+    code = "from featlab_brightness.models import Brightness\nimport featlab as fl\n"
+    code += "assert fl.threat_model('brightness:eps=1/5') == Brightness(0.2)\n" + check
+    done = run(code, path=tmp_path)
+    assert done.returncode == 0, done.stderr
