@@ -5,19 +5,17 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.metadata
-import inspect
 import os
-import types
-import typing
+import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import pluggy
 
 from featlab.names import lookup
+from featlab.specs import options_of, parse, read_options
 
 if TYPE_CHECKING:
     from featlab.threat_models import ThreatModel
@@ -25,6 +23,8 @@ if TYPE_CHECKING:
 
 GROUP: Final = "featlab"
 KINDS: Final = ("threat_models", "extractors", "tasks", "datasets")
+HOOKS: Final = tuple(f"featlab_{kind}" for kind in KINDS)
+NOUNS: Final = {"threat_models": "threat model", "extractors": "extractor", "tasks": "task", "datasets": "data set"}
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
 
@@ -40,6 +40,15 @@ class Entry:
     name: str
     make: Callable[..., Any] | str
     summary: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w.-]+", self.name):
+            raise ValueError(f"the name of an entry is made of letters, digits, '-', '_' and '.'; got {self.name!r}")
+        if isinstance(self.make, str) and not re.fullmatch(r"[\w.]+:[\w.]+", self.make):
+            raise ValueError(
+                f"make of entry {self.name!r} must be a callable or a path such as 'package.module:Name'; "
+                f"got {self.make!r}"
+            )
 
     def resolve(self) -> Callable[..., Any]:
         """Return what makes it, importing it if need be."""
@@ -57,22 +66,42 @@ class Hooks:
 
     @hookspec
     def featlab_threat_models(self) -> Iterable[Entry]:
-        """Yield threat models; `make(**options)` returns a featlab.ThreatModel."""
+        """Yield threat models; `make(**options)` returns a featlab.ThreatModel.
+
+        @featlab.hookimpl
+        def featlab_threat_models():
+            yield featlab.Entry("rigid", "featlab_spatial.models:Rigid", "rotation and translation")
+        """
         raise NotImplementedError
 
     @hookspec
     def featlab_extractors(self) -> Iterable[Entry]:
-        """Yield extractors; `make(model, **options)` returns a callable from images to (batch, features)."""
+        """Yield extractors; `make(model, **options)` returns a callable from images to (batch, features).
+
+        @featlab.hookimpl
+        def featlab_extractors():
+            yield featlab.Entry("bands", "featlab_spectrum.bands:bands", "energy of each band of frequencies")
+        """
         raise NotImplementedError
 
     @hookspec
     def featlab_tasks(self) -> Iterable[Entry]:
-        """Yield tasks; `make` is the task itself, a function that returns a featlab.Problem."""
+        """Yield tasks; `make` is the task itself, a function that returns a featlab.Problem.
+
+        @featlab.hookimpl
+        def featlab_tasks():
+            yield featlab.Entry("sharpen", "featlab_restore.tasks:sharpen", "an image whose blur is the given one")
+        """
         raise NotImplementedError
 
     @hookspec
     def featlab_datasets(self) -> Iterable[Entry]:
-        """Yield data sets; `make(train=..., root=...)` returns a featlab.Dataset."""
+        """Yield data sets; `make(*, train, root)` returns a featlab.Dataset.
+
+        @featlab.hookimpl
+        def featlab_datasets():
+            yield featlab.Entry("leaves", "featlab_botany.data:open_leaves", "4,000 photographs of leaves, 12 classes")
+        """
         raise NotImplementedError
 
 
@@ -101,10 +130,11 @@ class Offer:
 
 @dataclass(frozen=True)
 class Registry:
-    """Everything that the installed plugins provide."""
+    """Everything that the installed plugins provide, and what was left out."""
 
     providers: tuple[Provider, ...]
     offers: tuple[Offer, ...]
+    blocked: tuple[Offer, ...] = ()
 
     def names(self, kind: str) -> list[str]:
         """Return the names of one kind."""
@@ -112,34 +142,56 @@ class Registry:
 
     def find(self, kind: str, name: str) -> Offer:
         """Return the one entry of this name; none or several are an error that says what to do."""
-        found = [offer for offer in self.offers if offer.kind == kind and offer.entry.name == name]
+        known: dict[str, list[Offer]] = {}
+        for offer in self.offers:
+            if offer.kind == kind:
+                known.setdefault(offer.entry.name, []).append(offer)
+        if not known:
+            raise ValueError(f"no plugin provides any {NOUNS[kind]}, so not {name!r} either{self._who(kind)}")
+        try:
+            found = lookup(NOUNS[kind], name, known)
+        except ValueError as error:
+            raise ValueError(f"{error}{self._who(kind)}") from None
         if len(found) > 1:
-            first, second, *_ = (str(offer.provider) for offer in found)
-            raise ValueError(
-                f"{_noun(kind)} {name!r} is provided by both {first} and {second}; block one, for example with "
-                f"FEATLAB_BLOCK={found[1].provider.name}"
-            )
-        return found[0] if found else lookup(_noun(kind), name, dict.fromkeys(self.names(kind), _never()))
+            raise ValueError(_doubled(kind, name, [offer.provider for offer in found]))
+        return found[0]
 
     def resolve(self, kind: str, name: str) -> Callable[..., Any]:
-        """Return what makes the entry of this name; a failing import names the plugin."""
-        offer = self.find(kind, name)
+        """Return what makes the entry of this name."""
+        return self.imported(self.find(kind, name))
+
+    def imported(self, offer: Offer) -> Callable[..., Any]:
+        """Return what makes an entry; a failing import is an error that names the plugin."""
         try:
             return offer.entry.resolve()
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # The module of a plugin may raise anything while it is imported.
             raise ValueError(
-                f"{_noun(kind)} {name!r} of plugin {offer.provider} cannot be imported from "
-                f"{offer.entry.make!r}: {error}"
+                f"{NOUNS[offer.kind]} {offer.entry.name!r} of plugin {offer.provider} cannot be imported from "
+                f"{offer.entry.make!r}: {type(error).__name__}: {error}"
             ) from error
 
+    def _who(self, kind: str) -> str:
+        """Say in brackets who provides what, and what was left out; nothing where one plugin provides it all."""
+        by: dict[str, list[str]] = {}
+        for offer in self.offers:
+            if offer.kind == kind:
+                by.setdefault(str(offer.provider), []).append(offer.entry.name)
+        said = [f"{', '.join(names)}: {provider}" for provider, names in by.items()] if len(by) > 1 else []
+        said += [f"blocked: {offer.entry.name}" for offer in self.blocked if offer.kind == kind]
+        said += [f"{provider.state}: {provider}" for provider in self.providers if provider.state != "loaded"]
+        return f" ({'; '.join(said)})" if said else ""
 
-def _never() -> Offer:
-    """A value for `lookup`, which is asked only for names that are not there."""
-    return Offer("", Entry("", "", ""), Provider("", "", "", "failed"))
 
-
-def _noun(kind: str) -> str:
-    return {"threat_models": "threat model", "datasets": "data set"}.get(kind, kind.removesuffix("s"))
+def _doubled(kind: str, name: str, providers: Sequence[Provider]) -> str:
+    """Say who provides one name twice, and how to block either: by whatever tells them apart."""
+    if len(set(providers)) == 1:
+        return f"{NOUNS[kind]} {name!r} is yielded more than once by plugin {providers[0]}"
+    points = [provider.name for provider in providers]
+    ways = [p.name if points.count(p.name) == 1 else p.distribution for p in providers]
+    return (
+        f"{NOUNS[kind]} {name!r} is provided by {' and '.join(map(str, providers))}; block one of them with "
+        f"{' or '.join(f'FEATLAB_BLOCK={way}' for way in ways)}"
+    )
 
 
 @functools.cache
@@ -149,44 +201,76 @@ def registry() -> Registry:
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(Hooks)
     points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: (point.name, point.value))
-    providers = [_load(manager, point, blocked) for point in points]
+    providers, offers = [], []
+    for point in points:
+        provider, offered = _load(manager, point, blocked)
+        providers.append(provider)
+        offers += offered
+    _refuse_misspelt(manager, providers)
+    known = {_plain(name) for each in providers for name in (each.name, each.distribution)}
+    for name in sorted(blocked):
+        if _plain(name) not in known | {_plain(offer.entry.name) for offer in offers}:
+            warnings.warn(f"FEATLAB_BLOCK names {name!r}, which no installed plugin is or provides", stacklevel=2)
+    barred = {_plain(name) for name in blocked}
+    return Registry(
+        tuple(providers),
+        tuple(offer for offer in offers if _plain(offer.entry.name) not in barred),
+        tuple(offer for offer in offers if _plain(offer.entry.name) in barred),
+    )
+
+
+def _plain(name: str) -> str:
+    """Return a name as package indexes compare names: case and the kind of dash do not matter."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _load(
+    manager: pluggy.PluginManager, point: importlib.metadata.EntryPoint, blocked: Iterable[str]
+) -> tuple[Provider, list[Offer]]:
+    """Import one entry point and ask its hooks; whatever it raises is its row's reason, not everybody's end."""
+    distribution = point.dist.name if point.dist else "?"
+    provider = Provider(point.name, distribution, point.dist.version if point.dist else "?", "loaded")
+    if {_plain(name) for name in blocked} & {_plain(point.name), _plain(distribution)}:
+        return replace(provider, state="blocked", reason="named in FEATLAB_BLOCK"), []
+    try:
+        plugin = point.load()
+        manager.register(plugin, name=f"{distribution}:{point.name}")
+        return provider, [offer for kind in KINDS for offer in _offers(manager, plugin, kind, provider)]
+    except Exception as error:  # A plugin may raise anything while it is imported or asked.
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        warnings.warn(f"plugin {provider} could not be loaded and is left out: {reason}", stacklevel=3)
+        manager.unregister(name=f"{distribution}:{point.name}")
+        return replace(provider, state="failed", reason=reason), []
+
+
+def _offers(manager: pluggy.PluginManager, plugin: object, kind: str, provider: Provider) -> list[Offer]:
+    """Return what one hook of a plugin yields."""
+    hook = getattr(plugin, f"featlab_{kind}", None)
+    if hook is None:
+        return []
+    if manager.parse_hookimpl_opts(plugin, f"featlab_{kind}") is None:
+        raise ValueError(f"featlab_{kind} is not marked with @featlab.hookimpl")
+    entries = list(hook())
+    for entry in entries:
+        if not isinstance(entry, Entry):
+            raise ValueError(f"featlab_{kind} must yield featlab.Entry; got {entry!r}")
+    return [Offer(kind, entry, provider) for entry in entries]
+
+
+def _refuse_misspelt(manager: pluggy.PluginManager, providers: Iterable[Provider]) -> None:
+    """Refuse a hook that there is not: it would be ignored in silence."""
     try:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        known = ", ".join(f"featlab_{kind}" for kind in KINDS)
-        raise ValueError(f"a plugin implements a hook that there is not; the hooks are {known}: {error}") from error
-    offers = tuple(_offers(manager, providers, blocked))
-    return Registry(tuple(providers), offers)
-
-
-def _load(manager: pluggy.PluginManager, point: importlib.metadata.EntryPoint, blocked: set[str]) -> Provider:
-    """Import one entry point and register it; whatever it raises is its row's reason, not everybody's end."""
-    distribution = point.dist.name if point.dist else "?"
-    about = (point.name, distribution, point.dist.version if point.dist else "?")
-    if blocked & {point.name, distribution}:
-        return Provider(*about, "blocked", "named in FEATLAB_BLOCK")
-    try:
-        manager.register(point.load(), name=f"{distribution}:{point.name}")
-    except Exception as error:  # A plugin may raise anything while it is imported.
-        provider = Provider(*about, "failed", f"{type(error).__name__}: {error}")
-        warnings.warn(f"plugin {provider} could not be loaded and is left out: {provider.reason}", stacklevel=4)
-        return provider
-    return Provider(*about, "loaded")
-
-
-def _offers(manager: pluggy.PluginManager, providers: Iterable[Provider], blocked: set[str]) -> Iterator[Offer]:
-    """Yield every entry that is not blocked, with its provider."""
-    for provider in providers:
-        plugin = manager.get_plugin(f"{provider.distribution}:{provider.name}")
-        if plugin is None or provider.state != "loaded":
-            continue
-        for kind in KINDS:
-            hook = getattr(plugin, f"featlab_{kind}", None)
-            for entry in hook() if hook is not None else ():
-                if not isinstance(entry, Entry):
-                    raise ValueError(f"featlab_{kind} of plugin {provider} must yield featlab.Entry; got {entry!r}")
-                if entry.name not in blocked:
-                    yield Offer(kind, entry, provider)
+        key = manager.get_name(error.plugin)
+        provider = next(each for each in providers if f"{each.distribution}:{each.name}" == key)
+        marked = (name for name in dir(error.plugin) if manager.parse_hookimpl_opts(error.plugin, name) is not None)
+        misspelt = next(name for name in marked if name not in HOOKS)
+        way = f"; mend it, or leave the plugin out with FEATLAB_BLOCK={provider.name}"
+        try:
+            lookup(f"a hook of plugin {provider}", misspelt, dict.fromkeys(HOOKS))
+        except ValueError as refusal:
+            raise ValueError(f"{refusal}{way}") from error
 
 
 @dataclass(frozen=True)
@@ -198,27 +282,29 @@ class ThreatModels:
 
         Options are those of the plugin's class; text is read by their annotations, fractions such as 8/255 as numbers.
         """
-        name, text = parse(spec)
-        make = registry().resolve("threat_models", name)
-        made: ThreatModel = call(
-            make, {**read_options(make, text, what=spec), **options}, what=f"threat model {name!r}"
-        )
+        made: ThreatModel = make("threat_models", spec, options=options)
+        return made
+
+
+@dataclass(frozen=True)
+class Extractors:
+    """Make extractors by name or by the address of a layer; see `__call__`."""
+
+    def __call__(self, model: Callable[..., Any], spec: str = "penultimate", /, **options: object) -> FeatureExtractor:
+        """Return an extractor by name, or, where no plugin has the name, the layer or unit that it addresses.
+
+        `extractor(model, "penultimate")`, `extractor(model, "layer4.1:768")`, and with the options of a plugin
+        `extractor(model, "bands:low=3")` or `extractor(model, "bands", low=3)`.
+        """
+        name, _, rest = spec.partition(":")
+        named = name in registry().names("extractors") and (not rest or "=" in rest)
+        given, entry = ((model,), spec) if named else ((model, spec), "layer")
+        made: FeatureExtractor = make("extractors", entry, given=given, options=options)
         return made
 
 
 threat_model: Final = ThreatModels()
-
-
-def extractor(model: Callable[..., Any], spec: str = "penultimate") -> FeatureExtractor:
-    """Return an extractor by name, or, where no plugin has the name, the layer or unit that it addresses.
-
-    `extractor(model, "penultimate")`, `extractor(model, "layer4.1:768")`.
-    """
-    if spec in registry().names("extractors"):
-        made: FeatureExtractor = registry().resolve("extractors", spec)(model)
-        return made
-    layer: FeatureExtractor = registry().resolve("extractors", "layer")(model, spec)
-    return layer
+extractor: Final = Extractors()
 
 
 def task(name: str) -> Callable[..., Any]:
@@ -226,77 +312,21 @@ def task(name: str) -> Callable[..., Any]:
     return registry().resolve("tasks", name)
 
 
-def parse(spec: str) -> tuple[str, dict[str, str]]:
-    """Split "l2:eps=1/2,low=0" into the name and its options as text."""
-    name, _, rest = spec.partition(":")
-    options = {}
-    for part in filter(None, rest.split(",")):
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise ValueError(f"options are written name=value, separated by commas; got {part!r} in {spec!r}")
-        options[key.strip()] = value.strip()
-    return name.strip(), options
+def make(kind: str, spec: str, *, given: Sequence[object] = (), options: Mapping[str, object] | None = None) -> Any:
+    """Return what the entry of a spec such as "l2:eps=1/2" makes of its first arguments and its options.
 
-
-def options_of(make: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """Return the options of a plugin's entry: the parameters of its signature."""
-    return inspect.signature(make).parameters
-
-
-def read_options(make: Callable[..., Any], text: Mapping[str, str], *, what: str) -> dict[str, Any]:
-    """Return options given as text as values of their annotations."""
-    known = options_of(make)
-    hints = typing.get_type_hints(cast(Any, make).__init__ if isinstance(make, type) else make)
-    for key in text:
+    Unknown, missing and unreadable options are a ValueError; `options` go before those of the text.
+    """
+    name, text = parse(spec)
+    maker = registry().resolve(kind, name)
+    what = f"{NOUNS[kind]} {name!r}"
+    known = options_of(maker, after=len(given))
+    for key in (*text, *(options or {})):
+        if not known:
+            raise ValueError(f"{what} takes no options; got {key!r}")
         lookup(f"an option of {what}", key, known)
-    return {key: read_value(value, hints.get(key, str), what=f"{what}: {key}") for key, value in text.items()}
-
-
-def call(make: Callable[..., Any], options: Mapping[str, Any], *, what: str) -> Any:
-    """Call a plugin's `make`; unknown and missing options are one sentence."""
-    known = options_of(make)
-    for key in options:
-        lookup(f"an option of {what}", key, known)
-    needed = [key for key, option in known.items() if option.default is option.empty and key not in options]
+    chosen = {**read_options(maker, text, what=what), **(options or {})}
+    needed = [key for key, option in known.items() if option.default is option.empty and key not in chosen]
     if needed:
-        raise ValueError(
-            f"{what} needs {', '.join(needed)}; write for example {what.rsplit(maxsplit=1)[-1][1:-1]}:{needed[0]}=..."
-        )
-    return make(**options)
-
-
-def read_value(text: str, hint: Any, *, what: str) -> Any:
-    """Return text as a value of an annotation; for a union, of the first member that can read it."""
-    if typing.get_origin(hint) in {typing.Union, types.UnionType}:
-        members = typing.get_args(hint)
-        if type(None) in members and text.lower() == "none":
-            return None
-        readable = [member for member in members if member in READERS or typing.get_origin(member) is Literal]
-        return read_value(text, readable[0] if readable else members[0], what=what)
-    if typing.get_origin(hint) is Literal:
-        return lookup(what, text, {str(value): value for value in typing.get_args(hint)})
-    if hint not in READERS:
-        raise ValueError(f"{what} cannot be given as text; make it in Python")
-    try:
-        return READERS[hint](text)
-    except (ValueError, KeyError, ZeroDivisionError) as error:
-        raise ValueError(f"{what} must be a {hint.__name__}; got {text!r}") from error
-
-
-def _number(text: str) -> float:
-    numerator, slash, denominator = text.partition("/")
-    return float(numerator) / float(denominator) if slash else float(text)
-
-
-def _truth(text: str) -> bool:
-    return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
-
-
-READERS: Final[Mapping[Any, Callable[[str], Any]]] = {
-    float: _number,
-    int: int,
-    bool: _truth,
-    str: str,
-    Path: Path,
-}
-"""How an annotation reads text."""
+        raise ValueError(f"{what} needs {', '.join(needed)}; write for example {name}:{needed[0]}=...")
+    return maker(*given, **chosen)

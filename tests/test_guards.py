@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*(ROOT / "featlab").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])
 
 ORDER = [
-    {"types", "names", "files"},
+    {"types", "names", "files", "specs"},
     {"freezing", "data", "ops"},
     {"threat_models"},
     {"rules", "objectives"},

@@ -10,8 +10,10 @@ import textwrap
 import tomllib
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
+import pluggy
 import pytest
 import torch
 
@@ -138,8 +140,8 @@ def test_two_providers_of_one_name_are_an_error_with_a_way_out(tmp_path):
     thin(tmp_path, name="linf", point="other")
     code = "import featlab as fl; print(fl.threat_model('linf:eps=0.1'))"
     done = run(code, path=tmp_path)
-    assert "provided by both other (featlab-thin 1.2.3) and threat_models (featlab" in done.stderr
-    assert "FEATLAB_BLOCK=" in done.stderr
+    assert "provided by other (featlab-thin 1.2.3) and threat_models (featlab" in done.stderr
+    assert "FEATLAB_BLOCK=other or FEATLAB_BLOCK=threat_models" in done.stderr
     assert run(code, path=tmp_path, block="other").stdout.startswith("Linf(")
     assert run(code, path=tmp_path, block="featlab-thin").stdout.startswith("Linf(")
     assert run(code, path=tmp_path, block="threat_models").stdout.startswith("Thin(")
@@ -150,21 +152,69 @@ def test_a_misspelt_hook_is_an_error(tmp_path):
     distribute(tmp_path, name="featlab-typo", module="typo_plugin", source=source)
     done = cli("plugins", path=tmp_path)
     assert done.returncode == 2
-    assert "featlab_threat_model" in done.stderr
-    assert "featlab_threat_models, featlab_extractors, featlab_tasks, featlab_datasets" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "a hook of plugin extra (featlab-typo 1.2.3) must be one of featlab_datasets, " in done.stderr
+    assert "got 'featlab_threat_model'; did you mean 'featlab_threat_models'?" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    left_out = cli("plugins", path=tmp_path, block="extra")
+    assert left_out.returncode == 0
+    assert "blocked: extra (featlab-typo 1.2.3)" in left_out.stdout
 
 
-def test_a_hook_that_yields_something_else_names_its_plugin(tmp_path):
-    source = """
-        from featlab import hookimpl
+HOOK = """
+    import featlab
 
-        @hookimpl
-        def featlab_tasks():
-            yield "paint"
-    """
+    {decorator}
+    def featlab_tasks({arguments}):
+        {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("hook", "reason"),
+    [
+        ({"body": "yield 'paint'"}, "ValueError: featlab_tasks must yield featlab.Entry; got 'paint'"),
+        ({"body": "raise OSError('no disk')"}, "OSError: no disk"),
+        ({"decorator": ""}, "ValueError: featlab_tasks is not marked with @featlab.hookimpl"),
+        ({"arguments": "registry"}, "PluginValidationError: "),
+        ({"body": "yield featlab.Entry('a b', int, '')"}, "the name of an entry is made of letters"),
+        ({"body": "yield featlab.Entry('a', 'm.f', '')"}, "make of entry 'a' must be a callable or a path"),
+    ],
+)
+def test_a_wrong_hook_is_its_plugins_row_and_nobody_elses_end(tmp_path, hook, reason):
+    source = HOOK.format(**{"decorator": "@featlab.hookimpl", "arguments": "", "body": "return []", **hook})
     distribute(tmp_path, name="featlab-odd", module="odd_plugin", source=source)
-    assert "extra (featlab-odd 1.2.3) must yield featlab.Entry; got 'paint'" in cli("plugins", path=tmp_path).stderr
+    done = cli("plugins", path=tmp_path)
+    assert done.returncode == 0, done.stderr
+    row = next(line for line in done.stdout.splitlines() if line.startswith("failed: extra (featlab-odd 1.2.3): "))
+    assert reason in row
+    assert done.stderr.count("warning: ") == 1
+    assert "large-eps" in done.stdout
+
+
+def test_providers_with_the_same_entry_point_are_told_apart_by_their_distribution(tmp_path):
+    thin(tmp_path, point="same")
+    thin(tmp_path, point="same", module="other_plugin", dist="featlab-other")
+    code = "import featlab as fl; print(fl.threat_model('thin'))"
+    assert "FEATLAB_BLOCK=featlab-other or FEATLAB_BLOCK=featlab-thin" in run(code, path=tmp_path).stderr
+    assert run(code, path=tmp_path, block="featlab_other").stdout.startswith("Thin("), "dashes do not matter"
+
+
+def test_a_name_yielded_twice_by_one_plugin_is_its_own_mistake():
+    provider = plugins.Provider("here", "tests", "0", "loaded")
+    offer = plugins.Offer("tasks", plugins.Entry("a", int, ""), provider)
+    with pytest.raises(ValueError, match=r"task 'a' is yielded more than once by plugin here \(tests 0\)"):
+        plugins.Registry((provider,), (offer, offer)).find("tasks", "a")
+
+
+def test_an_unknown_name_is_met_with_the_nearest_and_who_provides_what(tmp_path):
+    thin(tmp_path)
+    done = run("import featlab as fl; fl.threat_model('thinn')", path=tmp_path)
+    assert "must be one of box, l2, linf, masked, thin; got 'thinn'; did you mean 'thin'?" in done.stderr
+    assert "thin: extra (featlab-thin 1.2.3)" in done.stderr
+    assert "linf, l2, box, masked: threat_models (featlab" in done.stderr
+    done = run("import featlab as fl; fl.threat_model('l2')", path=tmp_path, block="featlab,featlab-thin")
+    assert "no plugin provides any threat model, so not 'l2' either" in done.stderr
+    assert "blocked: threat_models (featlab" in done.stderr
 
 
 def test_blocking_removes_one_and_the_rest_works():
@@ -175,8 +225,28 @@ def test_blocking_removes_one_and_the_rest_works():
     code = "import featlab as fl; print(fl.threat_model('l2:eps=1')); fl.threat_model('linf:eps=0.1')"
     blocked = run(code, block="linf")
     assert blocked.stdout.startswith("L2(")
-    assert "threat model must be one of box, l2, masked; got 'linf'" in blocked.stderr
+    assert "threat model must be one of box, l2, masked; got 'linf' (blocked: linf)" in blocked.stderr
+    assert [row["name"] for row in json.loads(done.stdout)["blocked"]] == ["linf"]
+    assert "blocked: threat model linf of threat_models" in cli("plugins", block="linf").stdout
     assert "blocked: tasks" in cli("plugins", block="tasks").stdout
+    assert "warning: FEATLAB_BLOCK names 'lnif', which no installed plugin" in cli("plugins", block="lnif").stderr
+
+
+def test_options_are_listed_on_request(tmp_path):
+    thin(tmp_path)
+    rows = {
+        row["name"]: row for row in json.loads(cli("plugins", "--json", "--options", path=tmp_path).stdout)["entries"]
+    }
+    assert rows["thin"]["options"] == [
+        {"name": "eps", "type": "float", "required": False, "default": "0.5"},
+        {"name": "times", "type": "int", "required": False, "default": "2"},
+    ]
+    assert [option["name"] for option in rows["masked"]["options"] if option["required"]] == ["inside", "mask"]
+    assert "times: int = 2" in cli("plugins", "--options", path=tmp_path).stdout
+    (tmp_path / "thin_plugin_heavy.py").write_text("raise RuntimeError('no such luck')")
+    done = cli("plugins", "--options", path=tmp_path)
+    assert done.returncode == 0
+    assert "cannot be imported from 'thin_plugin_heavy:Thin': RuntimeError: no such luck" in done.stdout
 
 
 @pytest.fixture
@@ -187,7 +257,7 @@ def registered(monkeypatch):
         provider = plugins.Provider("here", "tests", "0", "loaded")
         offers = tuple(plugins.Offer(kind, entry, provider) for entry in entries)
         found = plugins.Registry((provider,), offers)
-        for module in ("featlab.plugins", "featlab.datasets.catalog"):
+        for module in ("featlab.plugins", "featlab.datasets.catalog"):  # Both call it by its name.
             monkeypatch.setattr(f"{module}.registry", lambda: found)
 
     return put
@@ -218,8 +288,10 @@ def made(
     kind: Literal["a", "b"] = "a",
     size: float | torch.Tensor = 1.0,
     net: torch.nn.Module | None = None,
+    turn: tuple[float, float] | None = None,
+    sizes: tuple[int, ...] = (),
 ):
-    return eps, steps, flag, name, path, kind, size, net
+    return eps, steps, flag, name, path, kind, size, net, *([turn] if turn else []), *sizes
 
 
 @pytest.mark.parametrize(
@@ -230,6 +302,8 @@ def made(
         ("m:eps=inf, kind=b ,size=1/2", (float("inf"), 3, False, "x", None, "b", 0.5, None)),
         ("m:eps=0,path=/tmp/a,name=l2", (0.0, 3, False, "l2", Path("/tmp/a"), "a", 1.0, None)),
         ("m:eps=0,path=none", (0.0, 3, False, "x", None, "a", 1.0, None)),
+        ("m:eps=0,turn=-30:1/2", (0.0, 3, False, "x", None, "a", 1.0, None, (-30.0, 0.5))),
+        ("m:eps=0,sizes=3:1:2", (0.0, 3, False, "x", None, "a", 1.0, None, 3, 1, 2)),
     ],
 )
 def test_options_are_read_by_annotation(registered, spec, expected):
@@ -243,14 +317,17 @@ def test_options_are_read_by_annotation(registered, spec, expected):
         ("m:epz=1", "did you mean 'eps'"),
         ("m", "threat model 'm' needs eps"),
         ("m:eps", "name=value"),
-        ("m:eps=big", "eps must be a float; got 'big'"),
-        ("m:eps=1/0", "eps must be a float; got '1/0'"),
-        ("m:eps=1,steps=1.5", "steps must be a int; got '1.5'"),
-        ("m:eps=1,flag=maybe", "flag must be a bool"),
+        ("m:eps=big", "eps of threat model 'm' must be a number such as 0.5 or 8/255; got 'big'"),
+        ("m:eps=1/0", "must be a number such as 0.5 or 8/255; got '1/0'"),
+        ("m:eps=1,steps=1.5", "steps of threat model 'm' must be a whole number; got '1.5'"),
+        ("m:eps=1,flag=maybe", "must be true or false; got 'maybe'"),
         ("m:eps=1,kind=c", "must be one of a, b; got 'c'"),
         ("m:eps=1,net=resnet", "cannot be given as text"),
         ("n:eps=1", "threat model must be one of m; got 'n'"),
-        ("m:eps=__import__('os')", "must be a float"),
+        ("m:eps=__import__('os')", "must be a number"),
+        ("m:eps=1,turn=3", "must be 2 values with ':' between them; got '3'"),
+        ("m:eps=1,turn=3:x", "must be a number such as 0.5 or 8/255; got 'x'"),
+        ("m:eps=1,eps=2", "option 'eps' is given twice"),
     ],
 )
 def test_wrong_options_are_one_sentence(registered, spec, message):
@@ -267,10 +344,43 @@ def test_options_in_python_are_checked_like_text(registered):
         fl.threat_model("m", eps=2, step=1)
 
 
+def test_annotations_that_cannot_be_resolved_are_one_sentence(registered):
+    def made_elsewhere(eps: "Missing"):  # noqa: F821
+        return eps
+
+    registered("threat_models", plugins.Entry("e", made_elsewhere, ""))
+    with pytest.raises(ValueError, match=r"options of threat model 'e' cannot be given as text.*'Missing'"):
+        fl.threat_model("e:eps=1")
+    assert fl.threat_model("e", eps=1) == 1
+
+
+def test_extractors_take_options_like_threat_models(registered, net, images):
+    def scaled(model, *, by: float = 2.0):
+        return lambda pictures: by * pictures.flatten(1)
+
+    registered(
+        "extractors",
+        plugins.Entry("scaled", scaled, ""),
+        plugins.Entry("layer", fl.Layer, ""),
+        plugins.Entry("plain", lambda model, /: None, ""),
+    )
+    flat = images.flatten(1)
+    assert torch.equal(fl.extractor(net, "scaled")(images), 2 * flat)
+    assert torch.equal(fl.extractor(net, "scaled:by=1/2")(images), flat / 2)
+    assert torch.equal(fl.extractor(net, "scaled:by=1/2", by=3.0)(images), 3 * flat)
+    with pytest.raises(ValueError, match="an option of extractor 'scaled' must be one of by; got 'bye'"):
+        fl.extractor(net, "scaled:bye=1")
+    with pytest.raises(ValueError, match="extractor 'layer' needs where"):
+        fl.extractor(net, "layer")
+    with pytest.raises(ValueError, match="extractor 'plain' takes no options; got 'model'"):
+        fl.extractor(net, "plain:model=1")
+
+
 def test_an_extractor_that_no_plugin_names_is_a_layer(net, images):
     net.eval()
     assert fl.extractor(net, "penultimate")(images).shape == (10, 144)
     assert fl.extractor(net, "2:3")(images).shape == (10, 1)
+    assert fl.extractor(net, "logits:2")(images).shape == (10, 1), "a name of a plugin may be a layer with units"
     with pytest.raises(ValueError, match="no layer 'convolution'"):
         fl.extractor(net, "convolution")(images)
 
@@ -290,30 +400,57 @@ def blocks(language):
 
 
 def test_every_hook_is_in_the_guide_with_its_exact_signature():
-    for name in (name for name in vars(plugins.Hooks) if name.startswith("featlab_")):
+    assert [name for name in vars(plugins.Hooks) if name.startswith("featlab_")] == list(plugins.HOOKS)
+    for name in plugins.HOOKS:
         parameters = list(inspect.signature(getattr(plugins.Hooks, name)).parameters)[1:]
         assert f"`{name}({', '.join(parameters)})`" in GUIDE.read_text()
-    assert {f"featlab_{kind}" for kind in plugins.KINDS} == {n for n in vars(plugins.Hooks) if n.startswith("featlab_")}
+    named = set(re.findall(r"\bfeatlab_\w+(?=\()", GUIDE.read_text()))
+    assert named == set(plugins.HOOKS), "the guide names a hook that there is not"
+
+
+@pytest.mark.parametrize("name", plugins.HOOKS)
+def test_the_example_of_every_hook_works(name):
+    example = inspect.getdoc(getattr(plugins.Hooks, name)).partition("\n\n")[2]
+    space = {"featlab": fl}
+    exec(example, space)  # The text is our own docstring.
+    (entry,) = space[name]()
+    assert isinstance(entry, fl.Entry)
+    manager = pluggy.PluginManager("featlab")
+    manager.add_hookspecs(plugins.Hooks)
+    manager.register(SimpleNamespace(**{name: space[name]}))
+    manager.check_pending()
+
+
+def test_tasks_ask_for_what_they_need_by_the_words_of_the_guide():
+    table = GUIDE.read_text().partition("| parameter | what it is |")[2].partition("\n\n")[0]
+    words = set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE))
+    assert {"model", "images", "labels", "mask", "reference", "unit"} <= words
+    for name in plugins.registry().names("tasks"):
+        parameters = inspect.signature(fl.task(name)).parameters.values()
+        needed = {each.name for each in parameters if each.default is each.empty}
+        assert needed <= words, name
 
 
 def test_the_plugin_of_the_guide_works_as_it_says(tmp_path):
-    package = tmp_path / "featlab_brightness"
-    package.mkdir()
-    models, hooks, check = blocks("python")
-    (package / "models.py").write_text(models)
-    (package / "__init__.py").write_text(hooks)
-    project = tomllib.loads(blocks("toml")[0])
-    info = tmp_path / "featlab_brightness-0.1.0.dist-info"
+    """Blocks that begin with the name of a file are written there; the others are run, in their order."""
+    checks = []
+    for block in blocks("python"):
+        file = re.match(r"# (\S+\.py)\n", block)
+        if file is None:
+            checks.append(block)
+            continue
+        (tmp_path / file[1]).parent.mkdir(exist_ok=True)
+        (tmp_path / file[1]).write_text(block)
+    assert len(checks) == 3
+    project = tomllib.loads(blocks("toml")[0])["project"]
+    points = project["entry-points"]["featlab"] | dict(re.findall(r'`(more) = "(\S+)"`', GUIDE.read_text()))
+    info = tmp_path / "featlab_brightness.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['project']['name']}\nVersion: 0.1.0\n")
-    points = project["project"]["entry-points"]["featlab"]
-    (info / "entry_points.txt").write_text(
-        "[featlab]\n" + "".join(f"{key} = {value}\n" for key, value in points.items())
-    )
-    listed = cli("plugins", path=tmp_path)
-    assert "  brightness    one number is added to all values  [brightness]" in listed.stdout, listed.stderr
-    assert "  brightness    one number is added to all values  [brightness]" in GUIDE.read_text()
-    code = "from featlab_brightness.models import Brightness\nimport featlab as fl\n"
-    code += "assert fl.threat_model('brightness:eps=1/5') == Brightness(0.2)\n" + check
-    done = run(code, path=tmp_path)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    (info / "entry_points.txt").write_text("\n".join(["[featlab]", *(f"{k} = {v}" for k, v in points.items())]))
+    listed = cli("plugins", path=tmp_path).stdout
+    shown = [line[4:] for line in GUIDE.read_text().splitlines() if re.match(r" {6}\w+ +\w.* \[", line)]
+    assert len(shown) == 2
+    assert all(line in listed.splitlines() for line in shown), listed
+    done = run("\n".join(checks), path=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -37,11 +37,10 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, imported."""
-        del ctx
         try:
             path, _ = lookup("a command", cmd_name, COMMANDS)
         except ValueError as error:
-            raise click.UsageError(str(error)) from error
+            raise click.UsageError(str(error), ctx=ctx) from error
         module, _, name = path.partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
@@ -72,17 +71,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; what the user can mend is one sentence on stderr and exit status 2."""
     warnings.showwarning = _warn
     try:
-        status = group.main(args=None if arguments is None else list(arguments), standalone_mode=False)
-    except click.Abort:
+        given = None if arguments is None else list(arguments)
+        status = group.main(args=given, prog_name="featlab", standalone_mode=False)
+    except (click.Abort, KeyboardInterrupt):
         _leave("interrupted; the same command goes on where it can", 130)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
+    except click.ClickException as error:
+        _leave(_sentence(error), 2)
     except (ValueError, OSError) as error:
-        _leave(" ".join(str(error).split()) or type(error).__name__, 2)
-    except KeyboardInterrupt:
-        _leave("interrupted; the same command goes on where it can", 130)
+        _leave(str(error) or type(error).__name__, 2)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _sentence(error: click.ClickException) -> str:
+    """Return what is wrong with the arguments, and where to read about them."""
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    return error.format_message() + (f" (see {ctx.command_path} --help)" if ctx is not None else "")
 
 
 def _warn(
@@ -99,5 +105,5 @@ def _warn(
 
 
 def _leave(sentence: str, status: int) -> None:
-    click.echo(f"featlab: {sentence}", err=True)
+    click.echo(f"featlab: {' '.join(sentence.split())}", err=True)
     sys.exit(status)

@@ -21,5 +21,5 @@ def large_eps(
 
     Steps have the size relative_step * within.radius / steps. Source: Tsipras et al. 2019, section 3.3.
     """
-    size = relative_step * within.radius / steps
+    size = relative_step * within.radius / max(steps, 1)
     return fl.pgd(model, images, labels, within=within, steps=steps, step_size=size, targeted=True)

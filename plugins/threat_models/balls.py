@@ -19,9 +19,10 @@ class Ball(fl.ThreatModel):
     high: float = 1.0
 
     def __post_init__(self) -> None:
-        smallest = float(self.eps.min()) if isinstance(self.eps, torch.Tensor) and len(self.eps) else self.eps
-        if not isinstance(smallest, torch.Tensor) and not smallest >= 0:
-            raise ValueError(f"eps must be a number >= 0, got {smallest}")
+        if isinstance(self.eps, torch.Tensor) and self.eps.dim() != 1:
+            raise ValueError(f"eps must be one number, or one for each example, got shape {tuple(self.eps.shape)}")
+        if not bool(torch.as_tensor(self.eps >= 0).all()):  # NaN is not >= 0 either.
+            raise ValueError(f"eps must be a number >= 0, got {self.eps}")
         if not self.low < self.high:
             raise ValueError(f"low must be less than high, got {self.low} and {self.high}")
 
@@ -32,7 +33,7 @@ class Ball(fl.ThreatModel):
 
     def rows(self, index: torch.Tensor) -> Ball:
         """Return the ball of some of the examples."""
-        return replace(self, eps=self.eps[index]) if isinstance(self.eps, torch.Tensor) else self
+        return replace(self, eps=self.eps.to(index.device)[index]) if isinstance(self.eps, torch.Tensor) else self
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +46,11 @@ class Linf(Ball):
     def __post_init__(self) -> None:
         super().__post_init__()
         width = self.high - self.low
-        if isinstance(self.eps, float | int) and math.isfinite(self.eps) and self.eps > width:
+        largest = float(self.eps.max()) if isinstance(self.eps, torch.Tensor) and len(self.eps) else self.eps
+        if isinstance(largest, float | int) and math.isfinite(largest) and largest > width:
             raise ValueError(
-                f"eps {self.eps:g} is out of scale: values lie in [{self.low:g}, {self.high:g}], so eps is at most "
-                f"{width:g}; did you mean {self.eps:g}/255?"
+                f"eps {largest:g} is out of scale: values lie in [{self.low:g}, {self.high:g}], so eps is at most "
+                f"{width:g}; did you mean {largest:g}/255?"
             )
 
     def project(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
@@ -56,8 +58,8 @@ class Linf(Ball):
         return fl.ops.linf_project(points, center, eps=self.eps, low=self.low, high=self.high)
 
     def steepest(self, grad: torch.Tensor) -> torch.Tensor:
-        """Return sign(grad)."""
-        return grad.sign()
+        """Return sign(grad), and 0 where the gradient is NaN."""
+        return grad.sign().nan_to_num(0.0)
 
     def sample(self, center: torch.Tensor, *, key: fl.Key) -> torch.Tensor:
         """Return points uniform in the ball."""
@@ -130,11 +132,13 @@ class L2(Ball):
 
 
 def normalized(grad: torch.Tensor) -> torch.Tensor:
-    """Return each example's gradient at Euclidean length one; 0 stays 0, however small the others are."""
+    """Return each example's gradient at Euclidean length one; a gradient of 0, or not finite anywhere, gives 0."""
     if grad.numel() == 0:
         return grad
     rows = grad.flatten(1).double()
     largest = rows.abs().amax(dim=1, keepdim=True)
-    rows = rows / torch.where(largest > 0, largest, 1.0)  # First to a common scale: squares of 1e-20 would vanish.
+    usable = (largest > 0) & largest.isfinite()
+    # First to a common scale: the squares of 1e-200 would vanish.
+    rows = torch.where(usable, rows / torch.where(usable, largest, 1.0), 0.0)
     length = rows.norm(dim=1, keepdim=True)
-    return (rows / torch.where(length > 0, length, 1.0)).reshape(grad.shape).to(grad.dtype)
+    return (rows / torch.where(usable, length, 1.0)).reshape(grad.shape).to(grad.dtype)

@@ -22,6 +22,9 @@ class Box(fl.ThreatModel):
     low: float = 0.0
     high: float = 1.0
 
+    def __post_init__(self) -> None:
+        self._all()  # It refuses an empty box.
+
     def _all(self) -> L2:
         return L2(float("inf"), self.low, self.high)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -13,7 +13,8 @@ import featlab as fl
 class Masked(fl.ThreatModel):
     """The points of another threat model that equal the centre wherever `mask` is 0.
 
-    `mask` is 0 or 1 and broadcasts against the images; one mask for all examples, or one each (batch, ...).
+    `mask` is 0 or 1 and broadcasts against the images. With as many dimensions as they have it holds one mask for each
+    example (or one for all, where its batch is 1); with fewer, one for all.
     Source: Brown et al. 2017, section 2 (patches); Santurkar et al. 2019, section 3 (in-painting, painting).
     """
 
@@ -23,6 +24,9 @@ class Masked(fl.ThreatModel):
     def __post_init__(self) -> None:
         if not bool(((self.mask == 0) | (self.mask == 1)).all()):
             raise ValueError("a mask must be 0 where nothing may change and 1 where it may; got other values")
+        if type(self.inside).decode is not fl.ThreatModel.decode:
+            name = type(self.inside).__name__
+            raise ValueError(f"a mask needs a threat model that moves the images themselves; {name} does not")
 
     @property
     def radius(self) -> float | torch.Tensor:
@@ -31,20 +35,52 @@ class Masked(fl.ThreatModel):
 
     def rows(self, index: torch.Tensor) -> Masked:
         """Return the threat model of some of the examples."""
-        shared = self.mask.dim() < 2 or self.mask.shape[0] == 1 or self.mask.dim() < 4
-        return replace(self, inside=self.inside.rows(index), mask=self.mask if shared else self.mask[index])
-
-    def _only_inside(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
-        return torch.where(self.mask.to(points.device).bool(), points, center)
+        return _Some(self.inside.rows(index), self.mask, index)
 
     def project(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
         """Return the projection of the points that have moved only where they may."""
-        return self._only_inside(self.inside.project(self._only_inside(points, center), center), center)
+        free = self._free(points)
+        only = torch.where(free, points, center)
+        return torch.where(free, self.inside.project(only, center), center)
 
     def steepest(self, grad: torch.Tensor) -> torch.Tensor:
         """Return the steepest direction among those that change nothing outside the mask."""
-        return self.inside.steepest(grad * self.mask.to(grad))
+        free = self._free(grad)
+        return torch.where(free, self.inside.steepest(torch.where(free, grad, 0.0)), 0.0)
 
     def sample(self, center: torch.Tensor, *, key: fl.Key) -> torch.Tensor:
         """Return a sample of the other threat model where the mask lets it."""
-        return self._only_inside(self.inside.sample(center, key=key), center)
+        return torch.where(self._free(center), self.inside.sample(center, key=key), center)
+
+    def _free(self, points: torch.Tensor) -> torch.Tensor:
+        """Return where points may move."""
+        mask = self.mask.to(points.device) != 0
+        mask = mask if self._shared(points) else self._chosen(mask)
+        try:
+            return torch.broadcast_to(mask, points.shape)
+        except RuntimeError as error:
+            shapes = f"got {tuple(mask.shape)} for images of shape {tuple(points.shape)}"
+            raise ValueError(f"a mask must have the shape of one image, or (batch, ...); {shapes}") from error
+
+    def _shared(self, points: torch.Tensor) -> bool:
+        return self.mask.dim() < points.dim() or len(self.mask) == 1
+
+    def _chosen(self, mask: torch.Tensor) -> torch.Tensor:
+        return mask
+
+
+@dataclass(frozen=True, eq=False)
+class _Some(Masked):
+    """Some examples of a batch: only beside the points can it be told whether the mask has a row for each of them."""
+
+    index: torch.Tensor
+
+    def __post_init__(self) -> None:
+        """Nothing is left to check: the whole batch's mask was."""
+
+    def rows(self, index: torch.Tensor) -> Masked:
+        """Return the threat model of some of these examples."""
+        return _Some(self.inside.rows(index), self.mask, self.index[index])
+
+    def _chosen(self, mask: torch.Tensor) -> torch.Tensor:
+        return mask[self.index.to(mask.device)]
