@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
+from featlab.cli.options import JSON
 from featlab.plugins import KINDS, NOUNS, Offer, Registry, registry
 from featlab.specs import options_of
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@JSON
 @click.option("--options", is_flag=True, help="Also show every entry's options (imports the plugins).")
 def plugins(*, as_json: bool, options: bool) -> None:
     """List every plugin: its entries, and whether it was loaded, blocked (FEATLAB_BLOCK) or failed."""
