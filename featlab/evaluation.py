@@ -16,7 +16,7 @@ from featlab.freezing import frozen
 from featlab.objectives import cross_entropy
 from featlab.problem import maximize
 from featlab.threat_models import ThreatModel
-from featlab.types import Images, Labels, Verdicts
+from featlab.types import Images, Labels, Progress, Verdicts, silent
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,7 @@ def evaluate(
     suite: str | Sequence[Attack] = "pgd",
     batch_size: int = 512,
     seed: int = 0,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Return clean and robust accuracy under an ensemble of attacks.
 
@@ -127,7 +128,9 @@ def evaluate(
     clean = correct(model, data, batch_size=batch_size)
     held, after = clean, []
     for attack in _attacks(suite):
-        held = _hold(model, data, held, attack=attack, within=within, batch_size=batch_size, seed=seed)
+        held = _hold(
+            model, data, held, attack=attack, within=within, batch_size=batch_size, seed=seed, progress=progress
+        )
         after.append((attack, Accuracy.of(held)))
     return Evaluation(
         clean=Accuracy.of(clean),
@@ -149,16 +152,21 @@ def _hold(
     within: ThreatModel,
     batch_size: int,
     seed: int,
+    progress: Progress = silent,
 ) -> Verdicts:
     """Return which of the images that held so far hold against one more attack."""
-    device, held = device_of(model), held.clone()
-    for number, index in enumerate(held.nonzero()[:, 0].split(batch_size)):
+    device, done, total = device_of(model), 0, int(held.sum())
+    held = held.clone()
+    progress(attack.name, done, total)
+    for index in held.nonzero()[:, 0].split(batch_size):
         images, labels = data.images(index).to(device), data.labels[index].to(device)
-        if number == 0:
+        if done == 0:
             _warn_of_zero_gradients(model, images, labels)
         rows = within.rows(index.to(device))
         found = maximize(attack.problem(model, images, labels, within=rows, seed=seed, examples=index))
         held[index] = (predict(model, found) == labels).cpu()
+        done += len(index)
+        progress(attack.name, done, total)
     return held
 
 
@@ -170,6 +178,7 @@ def curve(
     suite: str | Sequence[Attack] = "quick",
     batch_size: int = 512,
     seed: int = 0,
+    progress: Progress = silent,
 ) -> list[Accuracy]:
     """Return the robust accuracy in each of several nested threat models, the smallest first (balls of growing eps).
 
@@ -177,10 +186,12 @@ def curve(
     """
     data = as_data(data)
     held, points = correct(model, data, batch_size=batch_size), []
+    progress("curve", 0, len(along))
     for within in along:
         for attack in _attacks(suite):
             held = _hold(model, data, held, attack=attack, within=within, batch_size=batch_size, seed=seed)
         points.append(Accuracy.of(held))
+        progress("curve", len(points), len(along))
     return points
 
 

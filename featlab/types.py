@@ -56,3 +56,15 @@ def rows_of(value: PerExample, index: Rows) -> PerExample:
 
 
 LogitsHead = Callable[[Logits], Scores]
+
+
+class Progress(Protocol):
+    """What is told of long work: a stage, and how much of it is done."""
+
+    def __call__(self, stage: str, done: int, total: int, /) -> None:
+        """Take note."""
+        ...
+
+
+def silent(stage: str, done: int, total: int, /) -> None:
+    """Take no note."""

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from conftest import Cube
 from torch import nn
 
 import featlab as fl
+
+from known import Cube
 
 
 def test_wilson_interval_against_its_quadratic():

@@ -5,12 +5,13 @@ import itertools
 
 import pytest
 import torch
-from conftest import Ball, Cube, Linear
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 import featlab as fl
+
+from known import Ball, Cube, Linear
 
 
 def own_labels(model, images):

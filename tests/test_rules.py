@@ -3,9 +3,10 @@
 import itertools
 
 import torch
-from conftest import Ball, Cube
 
 import featlab as fl
+
+from known import Ball, Cube
 
 
 class Quadratic:

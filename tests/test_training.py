@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Cube
 from torch import nn
 
 import featlab as fl
+
+from known import Cube
 
 SCRIPT = """
 import sys, time, torch
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from conftest import Cube
+from known import Cube
 from test_training import make, problem
 import featlab as fl
 torch.set_num_threads(1)

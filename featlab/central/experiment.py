@@ -136,7 +136,6 @@ class Experiment:
 
     def _under_attack(self, net: Classifier) -> Row:
         """Return the clean accuracy, and the accuracy left in balls of growing size."""
-        self.shop.progress(f"attack {net.name}", 0, 1)
         points = curve(
             net,
             self.test_data,
@@ -144,8 +143,8 @@ class Experiment:
             suite=self.recipe.suite,
             batch_size=self.recipe.batch_size,
             seed=self.shop.seed,
+            progress=lambda _, done, total: self.shop.progress(f"attack {net.name}", done, total),
         )
-        self.shop.progress(f"attack {net.name}", 1, 1)
         robust = [{"eps": eps, **point.record()} for eps, point in zip(self.recipe.curve, points, strict=True)]
         return {"clean": self._accuracy(net, self.test_data), "robust": robust}
 

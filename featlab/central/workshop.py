@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
@@ -18,18 +17,7 @@ from featlab.datasets.dataset import Dataset
 from featlab.models import Classifier
 from featlab.recipes.nets import Net, fresh
 from featlab.training import Epoch, Inner, Schedule, train
-
-
-class Progress(Protocol):
-    """What is told of the work: a stage begins, and so much of it is done."""
-
-    def __call__(self, stage: str, done: int, total: int, /) -> None:
-        """Take note."""
-        ...
-
-
-def silent(stage: str, done: int, total: int, /) -> None:
-    """Take no note."""
+from featlab.types import Progress
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from featlab.cli import options
+from featlab.cli.progress import shown
+
 if TYPE_CHECKING:
     from featlab.datasets.construct import Construction
     from featlab.datasets.dataset import Dataset
@@ -24,16 +27,18 @@ COLUMNS = {
 @click.argument("kind", type=click.Choice(tuple(COLUMNS)))
 @click.option("--source", required=True, help="The classifier whose features the set is to carry; as for evaluate.")
 @click.option("--data", required=True, help="Name of the data set whose training images are used.")
-@click.option("--root", type=click.Path(path_type=Path), help="Folder of a local copy of the data.")
+@options.ROOT
 @click.option("--count", type=click.IntRange(min=1), help="Use so many images, balanced; all by default.")
-@click.option("--threat-model", "spec", default="box", show_default=True, help="Where images may move: l2:eps=1/2")
+@click.option(
+    "--threat-model", "spec", default="box", show_default=True, type=options.SPEC, help="Where images may move."
+)
 @click.option("--steps", required=True, type=click.IntRange(min=0))
 @click.option("--step-size", required=True, type=float)
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="The folder of the set.")
-@click.option("--batch-size", default=500, show_default=True, type=click.IntRange(min=1))
-@click.option("--device", default="auto", show_default=True)
-@click.option("--seed", default=0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@options.BATCH_SIZE
+@options.DEVICE
+@options.SEED
+@options.JSON
 def build(
     *,
     kind: str,
@@ -78,8 +83,9 @@ def build(
         classes=examples.classes,
         columns=COLUMNS[kind],
     )
-    for done in construct(construction, writer, batch_size=batch_size):
-        click.echo(f"{done} of {len(examples)} images", err=True)
+    with shown() as progress:
+        for done in construct(construction, writer, batch_size=batch_size):
+            progress(f"build {kind}", done, len(examples))
     built = writer.finish()
     row = {"out": str(out), "kind": kind, "count": len(built), "sha256": built.sha256}
     click.echo(json.dumps(row) if as_json else f"{out}: {len(built)} images")

@@ -7,12 +7,7 @@ from pathlib import Path
 
 import click
 
-ROOT = click.option(
-    "--root",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where fetched data live; otherwise $FEATLAB_DATA, or featlab in the cache folder.",
-)
-JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+from featlab.cli.options import JSON, ROOT
 
 
 @click.group()

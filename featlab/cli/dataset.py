@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from featlab.cli.data import JSON, write_facts
+from featlab.cli.build import build
+from featlab.cli.data import write_facts
+from featlab.cli.options import JSON
 
 FOLDER = click.Path(path_type=Path)
 
@@ -78,3 +80,6 @@ def import_(folder: Path, path: Path, classes: str | None, as_json: bool) -> Non
     names = CIFAR10.classes if classes is None else tuple(name.strip() for name in classes.split(","))
     data = import_constructed(folder, path, classes=names)
     write_facts({"path": str(path), "count": len(data), "sha256": data.sha256}, as_json=as_json)
+
+
+dataset.add_command(build)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from featlab.cli.options import DEVICE, ROOT, SEED
+from featlab.cli.progress import shown
+
 if TYPE_CHECKING:
     from featlab.central.experiment import Experiment
-    from featlab.central.workshop import Progress
+    from featlab.types import Progress
 
 
 @click.command()
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Also write the result here."
 )
 @click.option("--data", default="fashion-mini", show_default=True, help="Name of a data set; see `featlab data list`.")
-@click.option("--root", type=click.Path(path_type=Path), help="Folder of a local copy of the data.")
+@ROOT
 @click.option(
     "--recipe", default="fashion-mini", show_default=True, help="Name of a recipe, or a path ending in .toml."
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--seed", default=0, show_default=True, help="Seed of every random number of the run.")
+@DEVICE
+@SEED
 @click.option("--keep-sets", is_flag=True, help="Keep the constructed sets in OUT/sets.")
 def demo(
     *,
@@ -47,7 +48,7 @@ def demo(
     Trains a standard and a robust net, builds D_rand, D_det, D_R and D_NR with their controls, trains fresh nets on
     them, and writes OUT/report.html. A run that was stopped goes on when the same command is given again.
     """
-    with _progress() as progress:
+    with shown() as progress:
         experiment = _experiment(out, data, root, recipe, device, seed, progress)
         _claim(experiment, out)
         with experiment.shop.cleaned(keep_sets=keep_sets):
@@ -123,24 +124,3 @@ def _show(result: dict[str, object], out: Path) -> None:
     console = Console()
     console.print(central_table(result))
     console.print(f"Report: {out / 'report.html'}")
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Show a bar per stage on stderr where that is a terminal, and a line per finished stage elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        stages = {}
-
-        def note(stage: str, done: int, total: int, /) -> None:
-            if stage not in stages:
-                stages[stage] = bars.add_task(stage, total=total)
-            bars.update(stages[stage], completed=done, total=total)
-            if not console.is_terminal and done == total:
-                console.print(f"{stage}: {done}/{total}", highlight=False)
-
-        yield note

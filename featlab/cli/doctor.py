@@ -10,9 +10,11 @@ from typing import Any
 
 import click
 
+from featlab.cli.options import JSON
+
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def doctor(as_json: bool) -> None:
     """Say what is installed, which operators run native, and why the others do not.
 

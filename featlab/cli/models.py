@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from featlab.cli.options import JSON
+
 SPECS = {
     "zoo:NAME": "a classifier that comes with featlab",
     "file:PATH": "a .safetensors file that featlab.save wrote; the bare path will do",
@@ -21,7 +23,7 @@ SPECS = {
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def models(as_json: bool) -> None:
     """List the trained classifiers of the zoo, the architectures, and the ways to name a model."""
     from featlab.models import architectures, read_card, zoo
@@ -44,7 +46,7 @@ def models(as_json: bool) -> None:
 @click.option(
     "--shape", metavar="C,H,W", help="The shape of one image, where the model does not say it or for another."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def layers(model: str, shape: str | None, as_json: bool) -> None:
     """List the layers of MODEL with the shape of their output, their parameters and their runs per image.
 

@@ -25,10 +25,29 @@ class Spec(click.ParamType):  # type: ignore[type-arg]  # Not generic before cli
 
 SPEC = Spec()
 DATA = click.option("--data", required=True, help="Name of a data set; see `featlab data list`.")
-ROOT = click.option("--root", type=click.Path(path_type=Path), help="Folder of a local copy of the data.")
+ROOT = click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where fetched data live; otherwise $FEATLAB_DATA, or featlab in the cache folder.",
+)
 BATCH_SIZE = click.option(
     "--batch-size", default=256, show_default=True, type=click.IntRange(min=1), help="So many images at a time."
 )
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 SEED = click.option("--seed", default=0, show_default=True, help="Seed of every random number of the run.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+
+
+class Safetensors(click.ParamType):  # type: ignore[type-arg]
+    """A path to write tensors to."""
+
+    name = "name.safetensors"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path; another suffix would promise another format."""
+        if Path(value).suffix != ".safetensors":
+            self.fail(f"the file must be called NAME.safetensors; got {value!r}", param, ctx)
+        return Path(value)
+
+
+SAFETENSORS = Safetensors()

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from featlab.cli import options
+
 if TYPE_CHECKING:
     from featlab.training import Epoch
 
 
 @click.command()
 @click.option("--recipe", required=True, help="Name of a recipe (see featlab/recipes/nets), or a path ending in .toml.")
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The net: NAME.safetensors."
-)
+@click.option("--out", required=True, type=options.SAFETENSORS, help="The net, with its card.")
 @click.option("--data", help="Name of a data set; the recipe's by default.")
-@click.option("--root", type=click.Path(path_type=Path), help="Folder of a local copy of the data.")
+@options.ROOT
 @click.option("--count", type=click.IntRange(min=1), help="Train on so many images, balanced over the classes.")
 @click.option("--epochs", type=click.IntRange(min=0), help="Instead of the recipe's.")
-@click.option("--device", default="auto", show_default=True)
-@click.option("--seed", default=0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@options.DEVICE
+@options.SEED
+@options.JSON
 def train(
     *,
     recipe: str,
@@ -46,8 +46,6 @@ def train(
     chosen = recipes.read("nets", recipe, NetRecipe).with_epochs(epochs)
     examples = datasets.open_data(data or chosen.data, train=True, root=root, count=count)
     tests = datasets.open_data(data or chosen.data, train=False, root=root)
-    if out.suffix != ".safetensors":
-        raise ValueError(f"--out must end in .safetensors, got {out}")
 
     def note(epoch: Epoch) -> None:
         click.echo(f"epoch {epoch.number}: loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.1%}", err=True)

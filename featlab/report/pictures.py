@@ -22,8 +22,8 @@ COLD, HOT = (33, 102, 172), (178, 24, 43)
 SIDE = 84
 """Small images are enlarged by a whole factor, without blur, to at least so many pixels."""
 
-LABEL_HEIGHT, GAP = 20, 4
-"""Pixels of the line of text above each row of a saved sheet, and between its images."""
+LABEL_HEIGHT, NOTE_HEIGHT, GAP = 20, 15, 4
+"""Pixels of a saved sheet: of the line above each row, of the line of small text under it, and between images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,17 +153,22 @@ def zoom_to(images: Tensor, *, side: int = SIDE) -> int:
 
 
 def sheet(picture: Picture) -> bytes:
-    """Return the whole grid as one PNG file, with each row's label above it."""
-    font = ImageFont.load_default(size=13)
+    """Return the whole grid as one PNG file: each row under its label, over its notes (the first over the columns)."""
+    font, small = ImageFont.load_default(size=13), ImageFont.load_default(size=11)
     strips = [(label, _strip(row, zoom=zoom_to(row), pad=GAP)) for label, row in picture.rows]
+    notes = [picture.notes_of(row) or (picture.columns if row == 0 else ()) for row in range(len(strips))]
     width = max(max(strip.width, math.ceil(font.getlength(label))) for label, strip in strips)
-    height = sum(LABEL_HEIGHT + strip.height + GAP for _, strip in strips)
-    whole = Image.new("RGB", (width + 2 * GAP, height + GAP), "white")
+    height = sum(LABEL_HEIGHT + strip.height + NOTE_HEIGHT * bool(texts) for (_, strip), texts in zip(strips, notes))
+    whole = Image.new("RGB", (width + 2 * GAP, height + GAP * len(strips) + GAP), "white")
     draw, top = ImageDraw.Draw(whole), GAP
-    for label, strip in strips:
+    for (label, strip), texts in zip(strips, notes):
         draw.text((GAP, top), label, fill=(40, 40, 40), font=font)
         whole.paste(strip, (GAP, top + LABEL_HEIGHT))
-        top += LABEL_HEIGHT + strip.height + GAP
+        top += LABEL_HEIGHT + strip.height
+        for place, text in enumerate(texts):
+            at = GAP + (place + 0.5) * (strip.width + GAP) / picture.width - GAP / 2
+            draw.text((at, top), text, fill=(90, 90, 90), font=small, anchor="ma")
+        top += NOTE_HEIGHT * bool(texts) + GAP
     return _encoded(whole)
 
 

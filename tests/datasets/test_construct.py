@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from conftest import Cube
 from torch import nn
 
 import featlab as fl
@@ -19,6 +18,8 @@ from featlab.datasets.construct import (
     unrelated_rows,
 )
 from featlab.datasets.constructed import ConstructedWriter
+
+from known import Cube
 
 
 @pytest.fixture

@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from ops_cases import same_bits
 from torch import Tensor
 
 from featlab import ops
 from featlab.ops import layout, native
 from featlab.ops.schema import DEFINITIONS
+
+from ops_cases import same_bits
 
 STEPS = ["linf_step", "l2_step"]
 PROJECTIONS = ["linf_project", "l2_project"]

@@ -5,11 +5,12 @@ import math
 import pytest
 import torch
 from hypothesis import given
-from ops_cases import Case, cases, norms, quick, same_bits
 from torch import Tensor
 
 from featlab import ops
 from featlab.ops import reference, rounding
+
+from ops_cases import Case, cases, norms, quick, same_bits
 
 
 def _step(case: Case, *, native: bool) -> Tensor:

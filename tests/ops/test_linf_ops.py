@@ -6,11 +6,12 @@ from fractions import Fraction
 import pytest
 import torch
 from hypothesis import given
-from ops_cases import Case, cases, quick, same_bits
 from torch import Tensor
 
 from featlab import ops
 from featlab.ops import native, reference, rounding
+
+from ops_cases import Case, cases, quick, same_bits
 
 needs_native = pytest.mark.skipif(
     not native.LIBRARIES["cpu"].loaded and native.mode() != "require", reason="no kernels were built"

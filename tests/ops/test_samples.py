@@ -5,11 +5,12 @@ import math
 
 import pytest
 import torch
-from ops_cases import norms, same_bits
 from torch import Tensor
 
 from featlab import ops
 from featlab.ops import native, random
+
+from ops_cases import norms, same_bits
 
 MASK = 0xFFFFFFFF
 KNOWN = [  # from the Random123 distribution's kat_vectors

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from featlab.report import Picture, saliency_images, saliency_scale, save_png, to_png
-from featlab.report.pictures import COLD, GAP, HOT, LABEL_HEIGHT, data_uri, slug, zoom_to
+from featlab.report.pictures import COLD, GAP, HOT, LABEL_HEIGHT, NOTE_HEIGHT, data_uri, slug, zoom_to
 
 
 def decode(png):
@@ -97,12 +97,15 @@ def test_a_sheet_has_every_row_and_is_the_same_each_time(picture, tmp_path):
     assert path == tmp_path / "images" / "a-grid.png"
     assert list(path.parent.iterdir()) == [path]
     shown = decode(path.read_bytes())
-    assert shown.size == (2 * 84 + GAP + 2 * GAP, 2 * (LABEL_HEIGHT + 84 + GAP) + GAP)
+    assert shown.size == (2 * 84 + GAP + 2 * GAP, 2 * (LABEL_HEIGHT + 84 + NOTE_HEIGHT + GAP) + GAP)
     last = picture.rows[1][1][1, :, 27, 27]
-    corner = (shown.width - GAP - 1, shown.height - GAP - 1)
+    corner = (shown.width - GAP - 1, shown.height - GAP - NOTE_HEIGHT - 1)
     assert shown.getpixel(corner) == tuple((last * 255).round().int().tolist())
     label = shown.crop((GAP, GAP, 80, GAP + LABEL_HEIGHT)).convert("L")
     assert label.getextrema()[0] < 128, "the label of the first row is not drawn"
+    for top in (GAP + LABEL_HEIGHT + 84, shown.height - GAP - NOTE_HEIGHT):  # The columns' names, and the last notes.
+        for left in (GAP, GAP + 84 + GAP):
+            assert shown.crop((left, top, left + 84, top + NOTE_HEIGHT)).convert("L").getextrema()[0] < 128
     before = path.read_bytes()
     assert save_png(picture, tmp_path / "images").read_bytes() == before
 
