@@ -94,6 +94,19 @@ def test_a_run_is_a_function_of_its_seed():
     assert not torch.equal(first[0].weight, other[0].weight)
 
 
+def test_channels_last_is_only_another_order_in_memory(monkeypatch):
+    # Without dropout, which draws in the order of memory.
+    plain, last = make()[0], make()[0]
+    plain[3] = last[3] = nn.Identity()
+    _, data, schedule = make()
+    list(fl.train(plain, data, schedule=schedule))
+    monkeypatch.setattr("featlab.training._channels_last", lambda device: True)
+    list(fl.train(last, data, schedule=schedule))
+    assert last[0].weight.is_contiguous(memory_format=torch.channels_last)
+    for a, b in zip(plain.state_dict().values(), last.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
 def test_it_learns_and_leaves_the_random_state_alone():
     state = torch.get_rng_state()
     torch.manual_seed(11)

@@ -39,7 +39,9 @@ def evaluate(
 ) -> None:
     """Evaluate MODEL (file:PATH, torchvision:NAME, robustness:PATH, module.py:factory, ...) on test images."""
     import featlab as fl
+    from featlab import attacks
 
+    chosen = attacks.suite(suite)
     net = fl.load(model, device=device)
     examples = fl.open_data(data, train=False, root=root, count=count)
     with shown() as progress:
@@ -48,7 +50,7 @@ def evaluate(
                 net,
                 examples,
                 within=fl.threat_model(spec),
-                suite=suite,
+                suite=chosen,
                 batch_size=batch_size,
                 seed=seed,
                 progress=lambda stage, done, total, spec=spec: progress(f"{spec} {stage}", done, total),
