@@ -38,7 +38,9 @@ d_nr = { epochs = 2, lr = 0.1, batch_size = 50 }
 def demo(folder, *more):
     (folder / "tiny.toml").write_text(TINY)
     arguments = ["demo", "--recipe", str(folder / "tiny.toml"), "--device", "cpu", *map(str, more)]
-    code = f"from featlab.cli import main; main({arguments!r})"
+    # A shell's background jobs, and what they start, ignore SIGINT unless told otherwise.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heard}; from featlab.cli import main; main({arguments!r})"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment

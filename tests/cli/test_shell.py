@@ -148,8 +148,9 @@ def test_an_interruption_is_one_line(command, error, capsys):
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_control_c_ends_a_running_command():
     code = """
-        import sys, time, click
+        import signal, sys, time, click
         from featlab.cli import Commands, main
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # What a shell's background jobs start ignores it.
 
         @click.command()
         def waits():
@@ -159,12 +160,11 @@ def test_control_c_ends_a_running_command():
         Commands.get_command = lambda *_: waits
         main(["demo"])
     """
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline() == "ready\n"
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=70)
     assert process.returncode == 130
     assert err.strip() == "featlab: interrupted; the same command goes on where it can"
 
