@@ -123,7 +123,7 @@ def _run(problem: Problem, restart: int, before: Step | None, *, in_place: bool,
         moving, judged = moving.without_finished(judged)
         if moving.points.shape[0] == 0:
             return
-        moving = moving.moved(judged.grad, problem.rule, in_place=in_place)
+        moving = moving.moved(judged, problem.rule, in_place=in_place)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +157,7 @@ class _Moving:
         center, within = problem.center.detach(), problem.within
         with torch.no_grad():
             points = within.sample(center, key=key) if problem.random_start else within.start(center)
-            state = problem.rule.begin(points)
+            state = problem.rule.begin(points, steps=problem.steps)
         index = None if problem.done is None else torch.arange(len(center), device=center.device)
         moving = _Moving(
             points, center, within, objective(problem.objective), problem.step_size, state, problem.done, index
@@ -207,11 +207,12 @@ class _Moving:
         kept = _Judged(judged.images[stay], judged.scores[stay], judged.grad[stay], judged.done[stay])
         return self.rows(stay), kept
 
-    def moved(self, grad: Points, rule: StepRule, *, in_place: bool) -> _Moving:
+    def moved(self, judged: _Judged, rule: StepRule, *, in_place: bool) -> _Moving:
         """Return the examples one step further."""
         points, state = rule.update(
             self.points,
-            grad,
+            judged.grad,
+            judged.scores,
             self.center,
             within=self.within,
             step_size=self.step_size,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from featlab.threat_models import ThreatModel, spread
-from featlab.types import Images, PerExample, Points
+from featlab.types import Images, PerExample, Points, Scores
 
 State = dict[str, Tensor]
 """What a rule remembers from step to step: tensors with one row per example, so that examples may leave the batch."""
@@ -18,9 +18,9 @@ State = dict[str, Tensor]
 class StepRule(ABC):
     """How a gradient becomes the next point."""
 
-    def begin(self, points: Points) -> State:
-        """Return the state before the first step."""
-        del points
+    def begin(self, points: Points, *, steps: int) -> State:
+        """Return the state before the first of `steps` steps."""
+        del points, steps
         return {}
 
     @abstractmethod
@@ -28,6 +28,7 @@ class StepRule(ABC):
         self,
         points: Points,
         grad: Points,
+        scores: Scores,
         center: Images,
         *,
         within: ThreatModel,
@@ -35,7 +36,10 @@ class StepRule(ABC):
         state: State,
         out: Points | None = None,
     ) -> tuple[Points, State]:
-        """Return the next points, inside S(center), and the next state; `out` receives the points where given."""
+        """Return the next points, inside S(center), and the next state.
+
+        `grad` and `scores` are those of `points`; `out` receives the next points where given, and may be `points`.
+        """
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Steepest(StepRule):
         self,
         points: Points,
         grad: Points,
+        scores: Scores,
         center: Images,
         *,
         within: ThreatModel,
@@ -54,6 +59,7 @@ class Steepest(StepRule):
         out: Points | None = None,
     ) -> tuple[Points, State]:
         """Return the step of the threat model itself."""
+        del scores
         return within.step(points, grad, center, step_size=step_size, out=out), state
 
 
@@ -63,14 +69,16 @@ class Momentum(StepRule):
 
     decay: float = 1.0
 
-    def begin(self, points: Points) -> State:
+    def begin(self, points: Points, *, steps: int) -> State:
         """Return a momentum of zero."""
+        del steps
         return {"momentum": torch.zeros_like(points)}
 
     def update(
         self,
         points: Points,
         grad: Points,
+        scores: Scores,
         center: Images,
         *,
         within: ThreatModel,
@@ -79,6 +87,7 @@ class Momentum(StepRule):
         out: Points | None = None,
     ) -> tuple[Points, State]:
         """Return the steepest step along the accumulated, normalised gradients."""
+        del scores
         grad = grad.to(points.dtype)
         length = grad.abs().flatten(1).sum(dim=1)
         # A gradient of zero adds nothing; dividing by one keeps it zero.
@@ -95,8 +104,9 @@ class Adam(StepRule):
     beta2: float = 0.999
     floor: float = 1e-8
 
-    def begin(self, points: Points) -> State:
+    def begin(self, points: Points, *, steps: int) -> State:
         """Return moments of zero."""
+        del steps
         count = torch.zeros(points.shape[0], dtype=points.dtype, device=points.device)
         return {"first": torch.zeros_like(points), "second": torch.zeros_like(points), "count": count}
 
@@ -104,6 +114,7 @@ class Adam(StepRule):
         self,
         points: Points,
         grad: Points,
+        scores: Scores,
         center: Images,
         *,
         within: ThreatModel,
@@ -112,6 +123,7 @@ class Adam(StepRule):
         out: Points | None = None,
     ) -> tuple[Points, State]:
         """Return P(x + step_size * m / (sqrt(v) + floor)) with bias-corrected moments m and v."""
+        del scores
         grad = grad.to(points.dtype)
         count = state["count"] + 1
         first = torch.lerp(grad, state["first"], self.beta1)

@@ -89,7 +89,7 @@ def test_a_pure_wheel_can_be_asked_for(sdist: Path, tmp_path: Path) -> None:
     assert wheel.name.endswith("-py3-none-any.whl")
     assert "featlab works without" not in printed
     contained = names(wheel)
-    assert {"featlab/ops/reference.py", "featlab_plugins/threat_models/__init__.py"} <= contained
+    assert {"featlab/ops/reference/balls.py", "featlab_plugins/threat_models/__init__.py"} <= contained
     assert not [name for name in contained if name.endswith(".so") or name.startswith("csrc")]
 
 
@@ -103,7 +103,7 @@ def test_a_demand_that_cannot_be_met_is_an_error(sdist: Path, tmp_path: Path, no
 
 
 def test_a_source_that_does_not_compile_leaves_nothing_behind(sdist: Path, tmp_path: Path) -> None:
-    broken = sdist / "csrc" / "cpu" / "register.cpp"
+    broken = sdist / "csrc" / "cpu" / "balls.cpp"
     text = broken.read_text()
     variables = cleared(FEATLAB_CUDA="0", CXXFLAGS="-O0")
     command = [sys.executable, "setup.py", "-q", "build_ext", "-b", str(tmp_path / "lib"), "-t", str(tmp_path / "temp")]

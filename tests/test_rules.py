@@ -48,7 +48,13 @@ def test_momentum_accumulates_l1_normalised_gradients():
 def test_momentum_of_a_zero_gradient_is_not_nan():
     rule, points = fl.Momentum(), torch.full((2, 3), 0.5)
     moved, state = rule.update(
-        points, torch.zeros(2, 3), points, within=Cube(0.1), step_size=0.1, state=rule.begin(points)
+        points,
+        torch.zeros(2, 3),
+        torch.zeros(2),
+        points,
+        within=Cube(0.1),
+        step_size=0.1,
+        state=rule.begin(points, steps=1),
     )
     assert torch.equal(moved, points)
     assert torch.equal(state["momentum"], torch.zeros(2, 3))

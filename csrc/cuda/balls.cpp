@@ -1,47 +1,8 @@
-// The CUDA operators: arguments are checked, then a kernel is launched on PyTorch's current stream.
-#include <cuda_runtime_api.h>
-#include <torch/csrc/inductor/aoti_torch/c/shim.h>
-#include <torch/csrc/stable/accelerator.h>
-#include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/macros.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/headeronly/util/shim_utils.h>
-
-#include "../common/arguments.h"
-#include "launch.h"
+// The CUDA operators in the balls: arguments are checked, then a kernel is launched on PyTorch's current stream.
+#include "dispatch.h"
 
 namespace featlab {
 namespace {
-
-GradType type_of(const char* op, const Tensor& grad) {
-  switch (grad.scalar_type()) {
-    case ScalarType::Float:
-      return GradType::kFloat;
-    case ScalarType::Double:
-      return GradType::kDouble;
-    case ScalarType::BFloat16:
-      return GradType::kBFloat16;
-    case ScalarType::Half:
-      return GradType::kHalf;
-    default:
-      STD_TORCH_CHECK(false, op, ": grad must be float32, float64, bfloat16 or float16.");
-  }
-}
-
-cudaStream_t current_stream(const Tensor& tensor) {
-  void* stream = nullptr;
-  TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(tensor.get_device_index(), &stream));
-  return static_cast<cudaStream_t>(stream);
-}
-
-Values values_of(const char* op, const Tensor& value, const Tensor& out) {
-  const PerExample checked = per_example(op, value, out);
-  return {checked.data, checked.stride};
-}
-
-Box box_of(double low, double high) {
-  return {static_cast<float>(low), static_cast<float>(high)};
-}
 
 using LaunchStep = void (*)(GradType, const StepArguments&, cudaStream_t);
 using LaunchSample = void (*)(const SampleArguments&, cudaStream_t);

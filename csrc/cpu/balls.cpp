@@ -1,49 +1,11 @@
-// The CPU operators: arguments are checked, then rows are shared out among PyTorch's threads.
+// The CPU operators in the balls: arguments are checked, then rows are shared out among PyTorch's threads.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 
-#include <algorithm>
-
-#include "../common/arguments.h"
-#include "../common/isa.h"
-#include "kernels.h"
+#include "dispatch.h"
 
 namespace featlab {
 namespace {
-
-constexpr int64_t kGrain = 32768;  // elements that are worth a thread
-
-const Kernels& kernels() {
-  static const Isa isa = chosen_isa();
-#if defined(__x86_64__)
-  if (isa == Isa::kAvx512) {
-    return avx512::kernels;
-  }
-  if (isa == Isa::kAvx2) {
-    return avx2::kernels;
-  }
-#endif
-  return baseline::kernels;
-}
-
-GradKind kind_of(const char* op, const Tensor& grad) {
-  switch (grad.scalar_type()) {
-    case ScalarType::Float:
-      return kFloat;
-    case ScalarType::Double:
-      return kDouble;
-    case ScalarType::BFloat16:
-      return kBFloat16;
-    case ScalarType::Half:
-      return kHalf;
-    default:
-      STD_TORCH_CHECK(false, op, ": grad must be float32, float64, bfloat16 or float16.");
-  }
-}
-
-int64_t rows_per_thread(const Batch& batch) {
-  return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, batch.size));
-}
 
 // A step over a batch: what its rows have in common.
 struct Step {
@@ -147,10 +109,6 @@ void run_sample(const char* op, const Tensor& center, const Tensor& eps, const T
       kernel({from + at, to + at, 0, batch.size, radius[row], box, stream});
     }
   });
-}
-
-Box box_of(double low, double high) {
-  return {static_cast<float>(low), static_cast<float>(high)};
 }
 
 void linf_sample(Tensor center, Tensor eps, Tensor examples, int64_t seed, int64_t restart, double low, double high,

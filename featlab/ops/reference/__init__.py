@@ -1,0 +1,10 @@
+"""The definitions of the kernels in PyTorch, a file per family.
+
+A kernel must give the same bits (linf), or err at most as much (where it sums). Each function has the arguments of the
+operator of its name: tensors of one float type, `eps` and `step_size` of one element or one per example, bounds that
+the type represents; the result is written into `out`.
+"""
+
+from featlab.ops.reference.balls import l2_project, l2_sample, l2_step, linf_project, linf_sample, linf_step
+
+__all__ = ["l2_project", "l2_sample", "l2_step", "linf_project", "linf_sample", "linf_step"]

@@ -1,0 +1,49 @@
+"""What the definitions of several kernels share: how values spread over a batch, cuts, and sums of a fixed order."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def shrink(like: Tensor) -> float:
+    """Return a factor below one that covers the error of the sums and of the last rounding."""
+    return 1.0 - (2.0**-40 if like.dtype == torch.float64 else 2.0**-26)
+
+
+def squared(rows: Tensor) -> Tensor:
+    """Return |row|^2 by a tree of pairs that depends on the size of a row alone, shaped to broadcast over the rows."""
+    flat = rows.flatten(1) if rows.dim() > 1 else rows.unsqueeze(1)
+    flat = flat * flat if flat.shape[1] else flat.new_zeros(len(flat), 1)
+    while flat.shape[1] > 1:
+        half = flat.shape[1] // 2
+        folded = flat[:, :half] + flat[:, half : 2 * half]
+        flat = torch.cat([folded, flat[:, 2 * half :]], dim=1)
+    return flat.reshape(-1, *[1] * (rows.dim() - 1))
+
+
+def clip(values: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
+    """Cut to [low, high]; NaN stays NaN, and a NaN bound does not bind."""
+    raised = torch.where(values < low, low, values)
+    return torch.where(raised > high, high, raised)
+
+
+def radius(eps: Tensor, like: Tensor) -> Tensor:
+    """Return eps shaped to broadcast; what is negative or NaN allows no movement."""
+    each = spread(eps, like)
+    return torch.where(each > 0, each, 0.0)
+
+
+def finite(eps: Tensor, like: Tensor) -> Tensor:
+    """Return where the radius is finite, shaped to broadcast."""
+    return torch.isfinite(radius(eps, like))
+
+
+def spread(values: Tensor, like: Tensor) -> Tensor:
+    """Return one value, or one per example, shaped to broadcast over each example of `like`."""
+    return values.reshape(-1, *[1] * (like.dim() - 1))
+
+
+def size(center: Tensor) -> int:
+    """Return the number of elements of one example."""
+    return math.prod(center.shape[1:])
