@@ -18,6 +18,7 @@ ORDER = [
     {"problem"},
     {"plugins", "models"},
     {"attacks"},
+    {"engine"},
     {"evaluation"},
     {"training"},
     {"datasets"},
