@@ -55,6 +55,11 @@ def batch(
     return Batch(shifted(points), grad, shifted(center), eps, step_size)
 
 
+def some(case: Batch, rows: slice) -> Batch:
+    grad = None if case.grad is None else case.grad[rows]
+    return Batch(case.points[rows], grad, case.center[rows], case.eps[rows], case.step_size[rows])
+
+
 def emulated_step(kernels: Emulator, ball: str, case: Batch, out: Tensor) -> Tensor:
     arguments = kernels.struct(
         "StepArguments",
@@ -128,7 +133,7 @@ def test_zero_and_broken_gradients(kernels: Emulator, ball: str, size: int) -> N
 
 def test_a_step_back_to_the_center_keeps_its_digits(kernels: Emulator) -> None:
     """The squared length from the three sums cancels; it is summed anew."""
-    for size in (31, 1028, 5000):
+    for size in (31, 1028, 5000, 20000):
         center = torch.full((1, size), 0.5)
         points = center + torch.linspace(-0.3, 0.3, size)
         step_size = norms(points - center).float() * (1 + 1e-7)
@@ -141,11 +146,36 @@ def test_a_step_back_to_the_center_keeps_its_digits(kernels: Emulator) -> None:
 @pytest.mark.parametrize("size", [31, 1028, 4100])
 def test_a_result_does_not_depend_on_the_batch(kernels: Emulator, ball: str, size: int) -> None:
     case = batch(7, size)
-    assert case.grad is not None
     whole = emulated_step(kernels, ball, case, fresh(case))
     for rows in (slice(0, 1), slice(1, 3), slice(3, 7)):
-        one = Batch(case.points[rows], case.grad[rows], case.center[rows], case.eps[rows], case.step_size[rows])
+        one = some(case, rows)
         assert same_bits(emulated_step(kernels, ball, one, fresh(one)), whole[rows])
+
+
+# A size on each side of the sizes that a form of the l2 step holds: csrc/cuda/l2.cu.
+FORMS = [3072, 3076, 12288, 12292, 81920, 81924, 163840, 163844]
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [*(("kFloat", size) for size in FORMS), *((kind, size) for kind in ("kBFloat16", "kNone") for size in FORMS[::2])],
+)
+def test_every_form_of_the_l2_step(kernels: Emulator, kind: str, size: int) -> None:
+    case = batch(2, size, TYPES[kind])
+    ours = emulated_step(kernels, "l2", case, fresh(case))
+    assert agree("l2", ours, defined_step("l2", case))
+    assert (torch.linalg.vector_norm(ours.double() - case.center.double(), dim=1) <= case.eps).all()
+    one = some(case, slice(1, 2))
+    assert same_bits(emulated_step(kernels, "l2", one, fresh(one)), ours[1:2])
+
+
+@pytest.mark.parametrize("limits", [{"capability": 80}, {"largest_cluster": 8}], ids=str)
+def test_devices_without_clusters_or_with_small_ones(library: Emulator, limits: dict[str, int]) -> None:
+    """An example that no form holds is read twice; the order of its sums is another one."""
+    library.set(**limits)
+    for size in (12292, 81924):
+        case = batch(2, size)
+        assert agree("l2", emulated_step(library, "l2", case, fresh(case)), defined_step("l2", case))
 
 
 @pytest.mark.parametrize("ball", ["linf", "l2"])

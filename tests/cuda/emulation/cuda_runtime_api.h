@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "machine.h"
 
@@ -56,15 +57,25 @@ namespace emulation {
 constexpr unsigned kPortableCluster = 8;
 
 struct Device {
-  int capability = 90;  // 10 * major + minor
-  unsigned largest_cluster = 16;
-  cudaError_t last = cudaSuccess;
+  int capability;  // 10 * major + minor
+  unsigned largest_cluster;
   std::map<const void*, std::map<cudaFuncAttribute, int>> attributes;
 
   bool has_clusters() const { return capability >= 90; }
 };
 
-Device& device();
+// What has been seen of devices: each keeps its number and what was set on it.
+struct Devices {
+  std::vector<Device> all = {{90, 16, {}}};
+  int current = 0;
+  cudaError_t last = cudaSuccess;
+};
+
+Devices& devices();
+
+inline Device& device() {
+  return devices().all[static_cast<size_t>(devices().current)];
+}
 
 // Checks what a device would check, then runs; what is wrong is in machine().error and in cudaGetLastError.
 cudaError_t start(const void* kernel, const Launch& launch);

@@ -108,7 +108,7 @@ void Machine::prepare(Block& block, unsigned number, unsigned rank) {
   block.rank = rank;
   block.arrived = block.votes = 0;
   block.memory.resize((launch_->dynamic + kStaticShared) / sizeof(Line) + 1);
-  std::memset(block.at(0), 0xFF, block.memory.size() * sizeof(Line));
+  std::memset(block.at(0), 0xFF, launch_->dynamic + static_size_);
   block.fibres.clear();
   const unsigned threads = size.x * size.y * size.z;
   for (unsigned i = 0; i < threads; ++i) {
@@ -289,6 +289,9 @@ void* Machine::shared(const void* site, size_t size) {
     fail("a kernel declares more than 48 KB of static shared memory");
   }
   sites_[site] = offset;
+  for (Block& block : cluster_) {
+    std::memset(block.at(offset), 0xFF, size);
+  }
   return current_->block->at(offset);
 }
 

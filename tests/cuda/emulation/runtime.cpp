@@ -1,14 +1,29 @@
 // The emulated device: what it allows, and what the tests read and set.
-#include <cmath>
+#include <algorithm>
 
 #include "cuda_runtime_api.h"
 
 namespace emulation {
 
-Device& device() {
-  static Device the_device;
-  return the_device;
+Devices& devices() {
+  static Devices the_devices;
+  return the_devices;
 }
+
+namespace {
+
+void choose(int capability, unsigned largest_cluster) {
+  std::vector<Device>& all = devices().all;
+  const auto found = std::find_if(all.begin(), all.end(), [&](const Device& each) {
+    return each.capability == capability && each.largest_cluster == largest_cluster;
+  });
+  devices().current = static_cast<int>(found - all.begin());
+  if (found == all.end()) {
+    all.push_back({capability, largest_cluster, {}});
+  }
+}
+
+}  // namespace
 
 bool cluster_fits(const void* kernel, unsigned cluster, std::string& why) {
   const auto& attributes = device().attributes[kernel];
@@ -50,22 +65,23 @@ cudaError_t start(const void* kernel, const Launch& launch) {
   const std::string why = obstacle(kernel, launch);
   if (!why.empty()) {
     machine().error = why;
-    return device().last = cudaErrorInvalidConfiguration;
+    return devices().last = cudaErrorInvalidConfiguration;
   }
   machine().run(launch);
-  return device().last = machine().error.empty() ? device().last : cudaErrorLaunchFailure;
+  return devices().last = machine().error.empty() ? devices().last : cudaErrorLaunchFailure;
 }
 
 }  // namespace emulation
 
 using emulation::device;
+using emulation::devices;
 
 cudaError_t cudaGetLastError() {
-  return std::exchange(device().last, cudaSuccess);
+  return std::exchange(devices().last, cudaSuccess);
 }
 
 cudaError_t cudaGetDevice(int* number) {
-  *number = 0;
+  *number = devices().current;
   return cudaSuccess;
 }
 
@@ -94,17 +110,17 @@ extern "C" {
 
 __attribute__((visibility("default"))) void emulation_set(uint64_t order, int capability, unsigned largest_cluster) {
   emulation::machine().order = order;
-  device() = {capability, largest_cluster, cudaSuccess, {}};
+  emulation::choose(capability, largest_cluster);
 }
 
 // Returns what went wrong since the last call; empty where nothing did.
 __attribute__((visibility("default"))) const char* emulation_error() {
   static std::string text;
   text = std::exchange(emulation::machine().error, {});
-  if (text.empty() && device().last != cudaSuccess) {
-    text = "CUDA error " + std::to_string(device().last);
+  if (text.empty() && devices().last != cudaSuccess) {
+    text = "CUDA error " + std::to_string(devices().last);
   }
-  device().last = cudaSuccess;
+  devices().last = cudaSuccess;
   return text.c_str();
 }
 }
