@@ -61,13 +61,15 @@ def interleaved(
     device: torch.device,
     budget: Budget,
     warm: Any = None,
+    hot: bool = False,
 ) -> dict[str, Timed]:
     """Time each provider on its own rotating sets of arguments; one that raises ends with its error.
 
-    Before the rounds each is called once, on `warm` where that is given, and this is not timed. One that has used the
-    whole budget alone stops after its third round.
+    Before the rounds each is called once, on `warm` where that is given, and this is not timed. With `hot` what is
+    timed follows on an untimed call with the same arguments. One that has used the whole budget alone stops after its
+    third round.
     """
-    prepare = cuda_sampler if device.type == "cuda" else functools.partial(wall_sampler, warm=warm)
+    prepare = cuda_sampler if device.type == "cuda" else functools.partial(wall_sampler, warm=warm, hot=hot)
     results, samplers = {name: Timed() for name in calls}, {}
     for name, call in calls.items():
         guarded(
@@ -92,7 +94,7 @@ def guarded(result: Timed, action: Callable[[], object]) -> None:
         result.error = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
 
 
-def wall_sampler(call: Call, sets: Sequence[Any], result: Timed, *, warm: Any) -> Sampler:
+def wall_sampler(call: Call, sets: Sequence[Any], result: Timed, *, warm: Any, hot: bool) -> Sampler:
     """Return a sampler that goes through the sets in turn.
 
     The wall clock; on one thread the time of the processor, which other programs on a busy machine do not lengthen.
@@ -105,6 +107,8 @@ def wall_sampler(call: Call, sets: Sequence[Any], result: Timed, *, warm: Any) -
     def sample() -> float:
         arguments = sets[state["next"] % len(sets)]
         state["next"] += 1
+        if hot:
+            call(arguments)
         begun = clock()
         call(arguments)
         return clock() - begun

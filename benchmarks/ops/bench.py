@@ -28,6 +28,8 @@ from featlab.ops.schema import DEFINITIONS
 
 QUICK_COMPILED = ("linf_step", "l2_step")
 """What --quick gives to torch.compile, which takes tens of seconds for each operator."""
+HOT = 16
+"""So many times a set in the caches is used in a row."""
 LIMIT = 2 << 30
 """Rotating sets hold at most so many bytes."""
 
@@ -59,15 +61,14 @@ def measure(case: Case, name: str, shape: Shape, options: Options, *, rotating: 
     size = case.bytes(first) if case.bytes else traffic(case.op, first)
     count = rotations(storage(first)) if rotating else 1
     sets = [first, *(SimpleNamespace(**draw()) for _ in range(count - 1))]
+    sets *= 1 if rotating else HOT  # A CUDA graph of a single call would show the launch.
     calls, failed = providers(case, options)
     roofs = roof.calls(options.device)
-    all_sets = {provider: sets for provider in calls} | {
-        # The roof rotates over as many bytes as the case does.
-        provider: roof.sets(size, max(1, round(count * storage(first) / roof.moved(size))), options.device)
-        for provider in roofs
-    }
+    # The roof rotates over as many bytes as the case does.
+    streams = roof.sets(size, max(1, round(count * storage(first) / roof.moved(size))), options.device)
+    all_sets = dict.fromkeys(calls, sets) | dict.fromkeys(roofs, streams if rotating else streams * HOT)
     budget = options.budget(seconds=4.0, least=11, quick_seconds=0.5, quick_least=3)
-    results = interleaved({**roofs, **calls}, all_sets, device=options.device, budget=budget)
+    results = interleaved({**roofs, **calls}, all_sets, device=options.device, budget=budget, hot=not rotating)
     results |= {provider: Timed(error=reason) for provider, reason in failed.items()}
     yield from compared(list(rows(name, shape, size, results)))
 
