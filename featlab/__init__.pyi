@@ -7,6 +7,7 @@ from .attacks import pgd as pgd
 from .datasets import Dataset as Dataset
 from .datasets import load_data as load_data
 from .datasets import open_data as open_data
+from .engine import Engine as Engine
 from .evaluation import Accuracy as Accuracy
 from .evaluation import Evaluation as Evaluation
 from .evaluation import accuracy as accuracy

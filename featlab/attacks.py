@@ -36,6 +36,7 @@ def pgd(
     rule: StepRule | None = None,
     random_start: bool = False,
     restarts: int = 1,
+    detect_cycles: bool = False,
     seed: int = 0,
     examples: Seeds | None = None,
 ) -> Problem:
@@ -43,7 +44,7 @@ def pgd(
 
     x' = P(x + step_size * steepest(grad loss(f(x), y))), for every image in [0, 1] by itself. With `stop` an image
     leaves as soon as the model answers otherwise (with `targeted`: as `labels` say); without, each ends with its
-    largest loss.
+    largest loss. With `detect_cycles`, for models without random parts, it leaves too when it goes round in circles.
     Source: Madry et al. 2018, section 2.1.
     """
     check_images(images)
@@ -60,6 +61,7 @@ def pgd(
         random_start=random_start,
         restarts=restarts,
         done=criterion if stop else None,
+        detect_cycles=detect_cycles,
         seed=seed,
         examples=examples,
     )
@@ -86,6 +88,7 @@ class Attack:
         within: ThreatModel,
         seed: int = 0,
         examples: Seeds | None = None,
+        detect_cycles: bool = False,
     ) -> Problem:
         """Return the attack on a batch; images leave as soon as they are misclassified."""
         return pgd(
@@ -100,6 +103,7 @@ class Attack:
             rule=self.rule,
             random_start=self.random_start,
             restarts=self.restarts,
+            detect_cycles=detect_cycles,
             seed=seed,
             examples=examples,
         )

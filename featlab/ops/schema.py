@@ -24,6 +24,8 @@ DEFINITIONS: Final[dict[str, tuple[str, Callable[..., None]]]] = {
     "l2_step": (_STEP, reference.l2_step),
     "l2_project": (_PROJECT, reference.l2_project),
     "l2_sample": (_SAMPLE, reference.l2_sample),
+    "fingerprint": ("(Tensor values, Tensor(a!) out)", reference.fingerprint),
+    "keep_better": ("(Tensor values, Tensor take, Tensor index, Tensor(a!) best)", reference.keep_better),
 }
 
 

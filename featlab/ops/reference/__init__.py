@@ -6,5 +6,15 @@ the type represents; the result is written into `out`.
 """
 
 from featlab.ops.reference.balls import l2_project, l2_sample, l2_step, linf_project, linf_sample, linf_step
+from featlab.ops.reference.bookkeeping import fingerprint, keep_better
 
-__all__ = ["l2_project", "l2_sample", "l2_step", "linf_project", "linf_sample", "linf_step"]
+__all__ = [
+    "fingerprint",
+    "keep_better",
+    "l2_project",
+    "l2_sample",
+    "l2_step",
+    "linf_project",
+    "linf_sample",
+    "linf_step",
+]
