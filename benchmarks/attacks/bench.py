@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import nets
-from benchmarks.attacks.ladder import LEVERS
+from benchmarks.attacks.ladder import LEVERS, QUICK
 from benchmarks.attacks.providers import PROVIDERS
 from benchmarks.attacks.setting import Attack, Setting, as_found, excess, fooled
 from benchmarks.options import Options, compared
@@ -72,7 +72,8 @@ def run(options: Options) -> Iterator[Row]:
         for attack, norm, eps in target.attacks:
             steps = 4 if options.quick else 50
             name = f"{attack}-{norm}-{steps} {net}"
-            sides = {"": PROVIDERS[attack]} | ({"ladder ": LEVERS} if attack == "pgd" else {})
+            levers = {lever: LEVERS[lever] for lever in (QUICK if options.quick else LEVERS)}
+            sides = {"": PROVIDERS[attack]} | ({"ladder ": levers} if attack == "pgd" else {})
             for prefix, attacks in sides.items():
                 wanted = target.has(attack, norm, ladder=bool(prefix), quick=options.quick)
                 if wanted and options.wants(prefix + name):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 import featlab as fl
 from benchmarks.attacks.providers import featlab_pgd, featlab_pgd_all
 from benchmarks.attacks.setting import Attack, Setting
+from featlab.engine import ENGINES, Engine
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ def without_kernels(setting: Setting) -> Tensor:
         steps=setting.steps,
         step_size=setting.step_size,
         stop=True,
+        detect_cycles=True,
     )
     return fl.maximize(problem)
 
@@ -58,21 +59,35 @@ def without_freezing(setting: Setting) -> Tensor:
     return featlab_pgd(replace(setting, model=setting.model.__call__))
 
 
-def channels_last(setting: Setting) -> Tensor:
-    """Images and weights channels last in memory."""
-    setting.model.to(memory_format=torch.channels_last)
-    try:
-        images = setting.images.contiguous(memory_format=torch.channels_last)
-        return featlab_pgd(replace(setting, images=images)).contiguous()
-    finally:
-        setting.model.to(memory_format=torch.contiguous_format)
+def without_active_set(setting: Setting) -> Tensor:
+    """Let images that are misclassified go on."""
+    return featlab_pgd(setting, stop=False)
+
+
+def without_cycles(setting: Setting) -> Tensor:
+    """Let images go round in circles."""
+    return featlab_pgd(setting, cycles=False)
+
+
+def following(engine: Engine) -> Attack:
+    """Return the attack that follows a copy of the model; here the copy is fooled, and the model judges."""
+    return lambda setting: featlab_pgd(replace(setting, model=engine.prepare(setting.model)))
 
 
 LEVERS: dict[str, Attack] = {
     "default": featlab_pgd,
-    "without the active set": featlab_pgd_all,
+    "without active set": without_active_set,
+    "without cycle detection": without_cycles,
+    "without both": featlab_pgd_all,
     "without frozen parameters": without_freezing,
     "without kernels": without_kernels,
-    "with channels last": channels_last,
+    "folded": following(Engine(fold=True)),
+    "channels last": following(Engine(channels_last=True)),
+    "bfloat16": following(Engine(precision="bfloat16")),
+    "fast engine": following(ENGINES["fast"]),
+    "compiled": following(Engine(compile=True)),
 }
 """Each lever by what is done to the default; one more is one more line."""
+
+QUICK = tuple(name for name in LEVERS if name != "compiled")
+"""What --quick has the time for."""

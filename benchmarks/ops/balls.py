@@ -135,5 +135,6 @@ for norm, (size, madry, foolbox, formulas) in FORMULAS.items():
                 arguments=lambda sizes, draw=draw, size=size: draw(sizes, **size),
                 eager=formulas[kind],
                 peers=peers[kind],
+                same=kind != "sample",
             )
         )

@@ -176,10 +176,14 @@ def tensors(arguments: SimpleNamespace) -> dict[str, Tensor]:
 
 def traffic(op: str, arguments: SimpleNamespace) -> int:
     """Return the bytes that must move: each input once, and each tensor that the schema writes once."""
-    written = re.findall(r"Tensor\([a-z]!\)\?? (\w+)", DEFINITIONS[op][0])
-    every = tensors(arguments)
+    every, written = tensors(arguments), written_by(op)
     total = sum(every[name].nbytes for name in written if name in every)
     return total + sum(value.nbytes for name, value in every.items() if name not in written)
+
+
+def written_by(op: str) -> list[str]:
+    """Return the names of the arguments that an operator writes, from its schema."""
+    return re.findall(r"Tensor\([a-z]!\)\?? (\w+)", DEFINITIONS[op][0])
 
 
 def storage(arguments: SimpleNamespace) -> int:
