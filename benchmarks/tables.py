@@ -190,7 +190,8 @@ def shown(title: str, rows: Sequence[Row]) -> Table:
             times = [f"{value:,.0f}" if value is not None else "" for value in (row.p20_us, row.p50_us, row.p80_us)]
             lever = row.provider if "default" not in group else "default"
             ratio = ((own if lever == row.provider else row).ratio or {}).get(lever)
-            last = "" if ratio is None else f"{ratio:.2f}x faster"
+            unit = "faster" if lever == row.provider else "as fast as default"
+            last = "" if ratio is None else f"{ratio:.2f}x {unit}"
             table.add_row(f"  {row.provider}", *times, percent(row.roof_fraction), percent(row.fooled), last)
             if row.error:
                 table.add_row(f"    [red]{row.error}[/red]")

@@ -51,8 +51,8 @@ class Case:
 
     `eager` is the usual formula in PyTorch; it runs as it is and under torch.compile. A peer's entry is a function that
     imports it and returns its formula. `bytes` overrides what must move: every tensor that the schema reads once, and
-    every one that it writes once. `same` says that `eager` gives the operator's numbers, as a test asks;
-    random starts and hashes are others. `shapes` has a shape by the name of each size; of these, --quick measures `quick`.
+    every one that it writes once. `same` says that `eager` gives the operator's numbers, as a test asks; random starts
+    and hashes are others. `shapes` has a shape by the name of each size; of these, --quick measures `quick`.
     """
 
     op: str
