@@ -160,6 +160,39 @@ def dlr(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scores]:
     return OnModel(model, _OfLabels(_dlr, labels))
 
 
+@dataclass(frozen=True)
+class _OfTargets:
+    """A function of logits, labels and targets as a head."""
+
+    function: Callable[[Logits, Labels, Labels], Tensor]
+    labels: Labels
+    targets: Labels
+
+    def __call__(self, outputs: Tensor, /) -> Tensor:
+        return self.function(outputs, self.labels, self.targets)
+
+    def rows(self, index: Rows, /) -> _OfTargets:
+        return _OfTargets(self.function, self.labels[index], self.targets[index])
+
+
+def dlr_targeted(model: Callable[[Images], Logits], labels: Labels, targets: Labels) -> OnModel[Scores]:
+    """Return the targeted difference-of-logits ratio, -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2); needs four classes.
+
+    Uphill is from `labels` towards `targets`. It does not change when the logits are scaled or shifted.
+    Source: Croce and Hein 2020 (AutoAttack), section 4.2.
+    """
+    return OnModel(model, _OfTargets(_dlr_targeted, labels, targets))
+
+
+def log_ratio(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scores]:
+    """Return the logarithm of the odds against `labels`, log((1 - p_y) / p_y) = log sum_{j != y} exp z_j - z_y.
+
+    A smooth margin: unlike cross-entropy, its gradient does not vanish where the model is certain.
+    Source: the logit scaling of Carlini et al. 2022 (LiRA), negated, in its stable form.
+    """
+    return OnModel(model, _OfLabels(_log_ratio, labels))
+
+
 def misclassified(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Verdicts]:
     """Return the criterion that the model does not answer `labels`."""
     return OnModel(model, _OfLabels(_misclassified, labels))
@@ -185,6 +218,19 @@ def _dlr(logits: Logits, labels: Labels) -> Scores:
     ordered = logits.topk(3, dim=1).values
     # Ties of the three largest logits would divide by zero; the score is then 0 or very large, never NaN.
     return _margin(logits, labels) / (ordered[:, 0] - ordered[:, 2]).clamp_min(1e-12)
+
+
+def _dlr_targeted(logits: Logits, labels: Labels, targets: Labels) -> Scores:
+    if logits.shape[1] < 4:
+        raise ValueError(f"dlr_targeted needs at least 4 classes, the model has {logits.shape[1]}; use margin instead")
+    ordered = logits.topk(4, dim=1).values
+    away = (logits.gather(1, targets[:, None]) - logits.gather(1, labels[:, None]))[:, 0]
+    return away / (ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2).clamp_min(1e-12)
+
+
+def _log_ratio(logits: Logits, labels: Labels) -> Scores:
+    own = F.one_hot(labels, logits.shape[1]).bool()
+    return logits.masked_fill(own, -torch.inf).logsumexp(dim=1) - logits[own]
 
 
 def _misclassified(logits: Logits, labels: Labels) -> Verdicts:
