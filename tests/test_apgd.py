@@ -181,7 +181,7 @@ def test_apgd_towards_a_class(curved):
         found = fl.maximize(problem)
         reached = fl.predict(model, found) == wanted
         assert reached.sum() >= 4
-        assert (problem.objective(found) > problem.objective(images))[~reached].all()
+        assert (problem.objective(found) >= problem.objective(images))[~reached].all()
 
 
 def test_targets_and_their_loss_go_together(curved):
