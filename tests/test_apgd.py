@@ -177,7 +177,8 @@ def test_apgd_towards_a_class(curved):
     model, images, labels = curved
     wanted = (labels + 1) % 5
     for loss in ("cross_entropy", "dlr", "margin", "log_ratio"):
-        problem = fl.apgd(model, images, wanted, within=Cube(0.4), loss=loss, targeted=True, stop=True)
+        options = {"loss": loss, "targeted": True, "stop": True, "random_start": False}
+        problem = fl.apgd(model, images, wanted, within=Cube(0.4), **options)
         found = fl.maximize(problem)
         reached = fl.predict(model, found) == wanted
         assert reached.sum() >= 4
