@@ -48,6 +48,7 @@ from .rules import Steepest as Steepest
 from .rules import StepRule as StepRule
 from .threat_models import Key as Key
 from .threat_models import ThreatModel as ThreatModel
+from .threat_models import Trail as Trail
 from .training import Epoch as Epoch
 from .training import Schedule as Schedule
 from .training import train as train

@@ -3,8 +3,11 @@
 #include <cstdint>
 #include <cstring>
 
+#include "apgd_kernels.h"
 #include "kernels.h"
 
 namespace featlab::baseline {
 #include "kernels.inc"
+// Uses what stands above.
+#include "apgd.inc"
 }  // namespace featlab::baseline

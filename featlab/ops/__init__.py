@@ -4,7 +4,18 @@
 `random` draws the same numbers as the kernels.
 """
 
+from featlab.ops.apgd import l2_momentum_step, linf_momentum_step
 from featlab.ops.balls import l2_project, l2_sample, l2_step, linf_project, linf_sample, linf_step
 from featlab.ops.native import status
 
-__all__ = ["l2_project", "l2_sample", "l2_step", "linf_project", "linf_sample", "linf_step", "status"]
+__all__ = [
+    "l2_momentum_step",
+    "l2_project",
+    "l2_sample",
+    "l2_step",
+    "linf_momentum_step",
+    "linf_project",
+    "linf_sample",
+    "linf_step",
+    "status",
+]

@@ -17,6 +17,11 @@ _STEP = (
 _PROJECT = "(Tensor points, Tensor center, Tensor eps, float low, float high, Tensor(a!) out)"
 _SAMPLE = "(Tensor center, Tensor eps, Tensor examples, int seed, int restart, float low, float high, Tensor(a!) out)"
 
+_MOMENTUM_STEP = (
+    "(Tensor points, Tensor grad, Tensor center, Tensor(a!) previous, Tensor(b!) best, Tensor(c!) best_grad, "
+    "Tensor improved, Tensor back, Tensor eps, Tensor step_size, Tensor alpha, float low, float high, Tensor(d!) out)"
+)
+
 DEFINITIONS: Final[dict[str, tuple[str, Callable[..., None]]]] = {
     "linf_step": (_STEP, reference.linf_step),
     "linf_project": (_PROJECT, reference.linf_project),
@@ -24,6 +29,8 @@ DEFINITIONS: Final[dict[str, tuple[str, Callable[..., None]]]] = {
     "l2_step": (_STEP, reference.l2_step),
     "l2_project": (_PROJECT, reference.l2_project),
     "l2_sample": (_SAMPLE, reference.l2_sample),
+    "linf_momentum_step": (_MOMENTUM_STEP, reference.linf_momentum_step),
+    "l2_momentum_step": (_MOMENTUM_STEP, reference.l2_momentum_step),
 }
 
 

@@ -5,6 +5,16 @@ operator of its name: tensors of one float type, `eps` and `step_size` of one el
 the type represents; the result is written into `out`.
 """
 
+from featlab.ops.reference.apgd import l2_momentum_step, linf_momentum_step
 from featlab.ops.reference.balls import l2_project, l2_sample, l2_step, linf_project, linf_sample, linf_step
 
-__all__ = ["l2_project", "l2_sample", "l2_step", "linf_project", "linf_sample", "linf_step"]
+__all__ = [
+    "l2_momentum_step",
+    "l2_project",
+    "l2_sample",
+    "l2_step",
+    "linf_momentum_step",
+    "linf_project",
+    "linf_sample",
+    "linf_step",
+]
