@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from featlab import ops
 from featlab.freezing import frozen
 from featlab.types import Features, Images, Labels, Logits, Mask, Rows, Scores, Verdicts
 
@@ -135,12 +135,27 @@ class _OfLabels:
         return _OfLabels(self.function, self.labels[index])
 
 
+@dataclass(frozen=True)
+class _Loss:
+    """One of the losses that are computed with their derivative in one pass; see `featlab.ops.loss`."""
+
+    name: str
+    labels: Labels
+    targets: Labels | None = None
+
+    def __call__(self, outputs: Tensor, /) -> Scores:
+        return ops.loss(outputs, self.labels, loss=self.name, targets=self.targets)
+
+    def rows(self, index: Rows, /) -> _Loss:
+        return _Loss(self.name, self.labels[index], None if self.targets is None else self.targets[index])
+
+
 def cross_entropy(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scores]:
     """Return the cross-entropy against `labels`, log sum_j exp z_j - z_y.
 
     Uphill is away from `labels`; `-cross_entropy(model, targets)` is towards `targets`.
     """
-    return OnModel(model, _OfLabels(_cross_entropy, labels))
+    return OnModel(model, _Loss("cross_entropy", labels))
 
 
 def margin(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scores]:
@@ -148,7 +163,7 @@ def margin(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scores]
 
     Source: Carlini and Wagner 2017, section V-A (f_6 without the cut).
     """
-    return OnModel(model, _OfLabels(_margin, labels))
+    return OnModel(model, _Loss("margin", labels))
 
 
 def dlr(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scores]:
@@ -157,22 +172,7 @@ def dlr(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scores]:
     It does not change when the logits are scaled or shifted.
     Source: Croce and Hein 2020 (AutoAttack), section 4.1.
     """
-    return OnModel(model, _OfLabels(_dlr, labels))
-
-
-@dataclass(frozen=True)
-class _OfTargets:
-    """A function of logits, labels and targets as a head."""
-
-    function: Callable[[Logits, Labels, Labels], Tensor]
-    labels: Labels
-    targets: Labels
-
-    def __call__(self, outputs: Tensor, /) -> Tensor:
-        return self.function(outputs, self.labels, self.targets)
-
-    def rows(self, index: Rows, /) -> _OfTargets:
-        return _OfTargets(self.function, self.labels[index], self.targets[index])
+    return OnModel(model, _Loss("dlr", labels))
 
 
 def dlr_targeted(model: Callable[[Images], Logits], labels: Labels, targets: Labels) -> OnModel[Scores]:
@@ -181,7 +181,7 @@ def dlr_targeted(model: Callable[[Images], Logits], labels: Labels, targets: Lab
     Uphill is from `labels` towards `targets`. It does not change when the logits are scaled or shifted.
     Source: Croce and Hein 2020 (AutoAttack), section 4.2.
     """
-    return OnModel(model, _OfTargets(_dlr_targeted, labels, targets))
+    return OnModel(model, _Loss("dlr_targeted", labels, targets))
 
 
 def log_ratio(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scores]:
@@ -190,7 +190,7 @@ def log_ratio(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scor
     A smooth margin: unlike cross-entropy, its gradient does not vanish where the model is certain.
     Source: the logit scaling of Carlini et al. 2022 (LiRA), negated, in its stable form.
     """
-    return OnModel(model, _OfLabels(_log_ratio, labels))
+    return OnModel(model, _Loss("log_ratio", labels))
 
 
 def misclassified(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Verdicts]:
@@ -201,36 +201,6 @@ def misclassified(model: Callable[[Images], Logits], labels: Labels) -> OnModel[
 def classified_as(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Verdicts]:
     """Return the criterion that the model answers `labels`."""
     return OnModel(model, _OfLabels(_classified_as, labels))
-
-
-def _cross_entropy(logits: Logits, labels: Labels) -> Scores:
-    return F.cross_entropy(logits, labels, reduction="none")
-
-
-def _margin(logits: Logits, labels: Labels) -> Scores:
-    own = F.one_hot(labels, logits.shape[1]).bool()
-    return logits.masked_fill(own, -torch.inf).amax(dim=1) - logits[own]
-
-
-def _dlr(logits: Logits, labels: Labels) -> Scores:
-    if logits.shape[1] < 3:
-        raise ValueError(f"dlr needs at least 3 classes, the model has {logits.shape[1]}; use margin instead")
-    ordered = logits.topk(3, dim=1).values
-    # Ties of the three largest logits would divide by zero; the score is then 0 or very large, never NaN.
-    return _margin(logits, labels) / (ordered[:, 0] - ordered[:, 2]).clamp_min(1e-12)
-
-
-def _dlr_targeted(logits: Logits, labels: Labels, targets: Labels) -> Scores:
-    if logits.shape[1] < 4:
-        raise ValueError(f"dlr_targeted needs at least 4 classes, the model has {logits.shape[1]}; use margin instead")
-    ordered = logits.topk(4, dim=1).values
-    away = (logits.gather(1, targets[:, None]) - logits.gather(1, labels[:, None]))[:, 0]
-    return away / (ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2).clamp_min(1e-12)
-
-
-def _log_ratio(logits: Logits, labels: Labels) -> Scores:
-    own = F.one_hot(labels, logits.shape[1]).bool()
-    return logits.masked_fill(own, -torch.inf).logsumexp(dim=1) - logits[own]
 
 
 def _misclassified(logits: Logits, labels: Labels) -> Verdicts:

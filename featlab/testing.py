@@ -42,11 +42,12 @@ def check_threat_model(
 
     Projection is idempotent; samples lie inside, and depend on the key alone; no example influences another, and
     `rows` follows them; the start stands for the centre; steps, also with momentum, stay inside and equal their
-    definition; steps write to `out` and stand still where the gradient is zero; the steepest direction gains at least as much as the others, whatever
-    the gradient's scale; arguments are not changed. `make` is called once per case; per-example options are for a
-    batch of 5. What the kit cannot know may be told: `contains(points, center)` says, for each example, whether the
-    point is in the set, and is asked of every projection, sample and step; `length(directions)` is the norm in which
-    the steepest direction has length one. `moves_images` says that points are images, which must stay in [0, 1].
+    definition; steps write to `out`, and stand still where the gradient is zero; the steepest direction gains at least
+    as much as the others, whatever the gradient's scale; arguments are not changed. `make` is called once per case;
+    per-example options are for a batch of 5. What the kit cannot know may be told: `contains(points, center)` says, for
+    each example, whether the point is in the set, and is asked of every projection, sample and step;
+    `length(directions)` is the norm in which the steepest direction has length one. `moves_images` says that points
+    are images, which must stay in [0, 1].
     """
 
     # A failing case is a seed, and one seed is as simple as another: nothing is gained by shrinking it.

@@ -6,9 +6,12 @@
 
 from featlab.ops.apgd import l2_momentum_step, linf_momentum_step
 from featlab.ops.balls import l2_project, l2_sample, l2_step, linf_project, linf_sample, linf_step
+from featlab.ops.heads import Judged, judge, loss
 from featlab.ops.native import status
 
 __all__ = [
+    "Judged",
+    "judge",
     "l2_momentum_step",
     "l2_project",
     "l2_sample",
@@ -17,5 +20,6 @@ __all__ = [
     "linf_project",
     "linf_sample",
     "linf_step",
+    "loss",
     "status",
 ]

@@ -22,6 +22,10 @@ _MOMENTUM_STEP = (
     "Tensor improved, Tensor back, Tensor eps, Tensor step_size, Tensor alpha, float low, float high, Tensor(d!) out)"
 )
 
+_HEAD_OUT = "Tensor(a!) value, Tensor(b!) margin, Tensor(c!) correct, Tensor(d!) cotangent"
+_HEAD = f"(Tensor logits, Tensor labels, {_HEAD_OUT})"
+_TARGETED_HEAD = f"(Tensor logits, Tensor labels, Tensor targets, {_HEAD_OUT})"
+
 DEFINITIONS: Final[dict[str, tuple[str, Callable[..., None]]]] = {
     "linf_step": (_STEP, reference.linf_step),
     "linf_project": (_PROJECT, reference.linf_project),
@@ -29,6 +33,11 @@ DEFINITIONS: Final[dict[str, tuple[str, Callable[..., None]]]] = {
     "l2_step": (_STEP, reference.l2_step),
     "l2_project": (_PROJECT, reference.l2_project),
     "l2_sample": (_SAMPLE, reference.l2_sample),
+    "cross_entropy_head": (_HEAD, reference.cross_entropy_head),
+    "log_ratio_head": (_HEAD, reference.log_ratio_head),
+    "margin_head": (_HEAD, reference.margin_head),
+    "dlr_head": (_HEAD, reference.dlr_head),
+    "dlr_targeted_head": (_TARGETED_HEAD, reference.dlr_targeted_head),
     "linf_momentum_step": (_MOMENTUM_STEP, reference.linf_momentum_step),
     "l2_momentum_step": (_MOMENTUM_STEP, reference.l2_momentum_step),
 }

@@ -7,8 +7,18 @@ the type represents; the result is written into `out`.
 
 from featlab.ops.reference.apgd import l2_momentum_step, linf_momentum_step
 from featlab.ops.reference.balls import l2_project, l2_sample, l2_step, linf_project, linf_sample, linf_step
+from featlab.ops.reference.heads import (
+    cross_entropy_head,
+    dlr_head,
+    dlr_targeted_head,
+    log_ratio_head,
+    margin_head,
+)
 
 __all__ = [
+    "cross_entropy_head",
+    "dlr_head",
+    "dlr_targeted_head",
     "l2_momentum_step",
     "l2_project",
     "l2_sample",
@@ -17,4 +27,6 @@ __all__ = [
     "linf_project",
     "linf_sample",
     "linf_step",
+    "log_ratio_head",
+    "margin_head",
 ]
