@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,17 @@ from featlab.freezing import frozen
 from featlab.types import Features, Images, Labels, Logits, Mask, Rows, Scores, Verdicts
 
 Result_co = TypeVar("Result_co", bound=Tensor, covariant=True)
+
+
+class Scored(NamedTuple):
+    """Scores, and how they change with the images: the derivative of their sum is that of <slope, source>.
+
+    Without a slope the source is the sum itself.
+    """
+
+    scores: Scores
+    source: Tensor
+    slope: Tensor | None = None
 
 
 class Head(Protocol[Result_co]):
@@ -110,6 +121,14 @@ class OnModel(Objective, Generic[Result_co]):
     def __call__(self, images: Images, /) -> Result_co:  # type: ignore[override]
         """Return the head's value of each example."""
         return self.head(self.outputs(images))
+
+    def scored(self, outputs: Tensor) -> Scored:
+        """Return the scores of outputs with their slope, which a loss gives in the same pass."""
+        if isinstance(self.head, _Loss):
+            found = ops.judge(outputs, self.head.labels, loss=self.head.name, targets=self.head.targets)
+            return Scored(found.value, outputs, found.cotangent)
+        scores = self.head(outputs)
+        return Scored(scores, scores.sum())
 
     def rows(self, index: Rows) -> OnModel[Result_co]:
         """Return the same model under the head's rows."""

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from featlab.objectives import Objective, OnModel, objective
+from featlab.objectives import Objective, OnModel, Scored, objective
 from featlab.rules import State, Steepest, StepRule
 from featlab.threat_models import Key, ThreatModel
 from featlab.types import Images, PerExample, Points, Rows, Scores, Seeds, Verdicts, rows_of
@@ -173,17 +173,20 @@ class _Moving:
         with torch.set_grad_enabled(gradient):
             points.requires_grad_(gradient)
             images = self.within.decode(points, self.center)
-            scores, done = self._evaluate(images)
-            grad = _gradient(scores, points) if gradient else points
-        return _Judged(images.detach(), scores.detach(), grad, done)
+            scored, done = self._evaluate(images)
+            grad = _gradient(scored, points) if gradient else points
+        return _Judged(images.detach(), scored.scores.detach(), grad, done)
 
-    def _evaluate(self, images: Images) -> tuple[Scores, Verdicts | None]:
+    def _evaluate(self, images: Images) -> tuple[Scored, Verdicts | None]:
         """Return scores and verdicts, from one forward pass where both read the same model."""
         judge, done = self.objective, self.done
-        if isinstance(judge, OnModel) and isinstance(done, OnModel) and judge.model is done.model:
-            outputs = judge.outputs(images)
-            return judge.head(outputs), done.head(outputs.detach())
-        return judge(images), None if done is None else done(images.detach())
+        if not isinstance(judge, OnModel):
+            scores = judge(images)
+            return Scored(scores, scores.sum()), None if done is None else done(images.detach())
+        outputs = judge.outputs(images)
+        if isinstance(done, OnModel) and judge.model is done.model:
+            return judge.scored(outputs), done.head(outputs.detach())
+        return judge.scored(outputs), None if done is None else done(images.detach())
 
     def frame(self, number: int, restart: int, judged: _Judged, before: Step | None) -> Step:
         """Return the frame of the whole batch: the moving examples over those that have left."""
@@ -235,14 +238,14 @@ class _Moving:
         )
 
 
-def _gradient(scores: Scores, points: Points) -> Points:
+def _gradient(scored: Scored, points: Points) -> Points:
     """Return d sum(scores) / d points, every example's own gradient as examples do not influence each other."""
-    if not scores.requires_grad:
+    if not scored.source.requires_grad:
         raise ValueError(
             "the objective's scores do not depend on the images, so there is no uphill; "
             "compute them with differentiable operations, outside torch.no_grad()"
         )
-    (grad,) = torch.autograd.grad(scores.sum(), points)
+    (grad,) = torch.autograd.grad(scored.source, points, scored.slope)
     return grad
 
 

@@ -34,14 +34,13 @@ def judge(logits: Logits, labels: Labels, *, loss: str, targets: Labels | None =
     """Return a loss, the margin max_{j != y} z_j - z_y, whether the answer is right, and d loss / d logits."""
     classes = (labels,) if targets is None else (labels, targets)
     _check(logits, classes, loss)
-    with torch.no_grad():
-        base = logits.detach().contiguous()
-        found = _empty(base)
-        if base.numel() > 0:
-            name = f"{loss}_head"
-            served = native.is_native(name, base.device.type, found.value.dtype)
-            run = getattr(torch.ops.featlab, name) if served else DEFINITIONS[name][1]
-            run(base, *(each.contiguous() for each in classes), *found)
+    base = logits.detach().contiguous()
+    found = _empty(base)
+    if base.numel() > 0:
+        name = f"{loss}_head"
+        served = native.is_native(name, base.device.type, found.value.dtype)
+        run = getattr(torch.ops.featlab, name) if served else DEFINITIONS[name][1]
+        run(base, *(each.contiguous() for each in classes), *found)
     return found
 
 
