@@ -6,9 +6,14 @@
 
 #pragma GCC target("avx2,f16c")
 
+#include "apgd_kernels.h"
+#include "heads_kernels.h"
 #include "kernels.h"
 
 namespace featlab::avx2 {
 #include "kernels.inc"
+// Uses what stands above.
+#include "apgd.inc"
+#include "heads.inc"
 }  // namespace featlab::avx2
 #endif
