@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "portable.h"
 #include "rounding.h"
@@ -22,7 +23,7 @@ FEATLAB_FN bool needs_order(Loss loss) {
   return loss == Loss::kDlr || loss == Loss::kDlrTargeted;
 }
 
-constexpr float kNoLogit = -3.40282346638528859812e+38F * 2.0F;  // -infinity
+constexpr float kNoLogit = -std::numeric_limits<float>::infinity();
 
 struct Logit {
   float value = kNoLogit;
