@@ -118,6 +118,8 @@ void Machine::prepare(Block& block, unsigned number, unsigned rank) {
     each.rank = i;
     each.wait = Wait::kNothing;
     each.turn = 0;
+    each.copies.clear();
+    each.groups.clear();
     block.fibres.push_back(&each);
   }
 }
@@ -274,6 +276,28 @@ void Machine::cluster_wait(const Place& place) {
   }
   if (current_->turn > cluster_turn_) {
     suspend(Wait::kCluster, place);
+  }
+}
+
+void Machine::commit_copies() {
+  current_->groups.push_back(current_->copies.size());
+}
+
+// Makes all copies but those of the last `groups` groups.
+void Machine::wait_for_copies(size_t groups) {
+  Fibre& own = *current_;
+  while (own.groups.size() > groups) {
+    const auto end = own.copies.begin() + static_cast<std::ptrdiff_t>(own.groups.front());
+    for (auto copy = own.copies.begin(); copy != end; ++copy) {
+      std::memcpy(copy->to, copy->from, copy->size);
+      std::memset(static_cast<unsigned char*>(copy->to) + copy->size, 0, copy->zeros);
+    }
+    const size_t made = own.groups.front();
+    own.copies.erase(own.copies.begin(), end);
+    own.groups.erase(own.groups.begin());
+    for (size_t& later : own.groups) {
+      later -= made;
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 #include <cooperative_groups.h>
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_pipeline.h>
 
 namespace featlab {
 namespace {
@@ -102,6 +103,18 @@ __global__ void beyond_kernel(Numbers n) {
   n.to[threadIdx.x] = shared[threadIdx.x];
 }
 
+__global__ void copies_kernel(Numbers n) {
+  __shared__ float shared[2 * kThreads];
+  for (int part = 0; part < 2; ++part) {
+    const int at = part * kThreads + static_cast<int>(threadIdx.x);
+    __pipeline_memcpy_async(shared + at, n.from + at, sizeof(float));
+    __pipeline_commit();
+  }
+  __pipeline_wait_prior(n.fault == 0 ? 0 : 1);
+  n.to[threadIdx.x] = shared[threadIdx.x];
+  n.to[kThreads + threadIdx.x] = shared[kThreads + threadIdx.x];
+}
+
 __global__ void demanding_kernel(Numbers n) {
   extern __shared__ float room[];
   const int last = n.fault / static_cast<int>(sizeof(float)) - 1;
@@ -181,6 +194,10 @@ void launch_packs(const Numbers& numbers, cudaStream_t stream) {
 
 void launch_beyond(const Numbers& numbers, cudaStream_t stream) {
   beyond_kernel<<<1, kThreads, 0, stream>>>(numbers);
+}
+
+void launch_copies(const Numbers& numbers, cudaStream_t stream) {
+  copies_kernel<<<1, kThreads, 0, stream>>>(numbers);
 }
 
 void launch_demanding(const Numbers& numbers, cudaStream_t stream) {
