@@ -142,6 +142,15 @@ def test_a_step_back_to_the_center_keeps_its_digits(kernels: Emulator) -> None:
         assert float(norms(ours.double() - center.double())) <= 1e-6
 
 
+@pytest.mark.parametrize("size", [31, 1028, 5000, 20000])
+def test_a_second_sum_does_not_disturb_the_first(kernels: Emulator, size: int) -> None:
+    """Where sums cancel, warps that are ahead already sum anew while others still read."""
+    center = torch.full((2, size), 0.5)
+    offset = torch.linspace(-0.3, 0.3, size).expand(2, size)
+    case = Batch(center + offset, -offset.contiguous(), center, torch.tensor([math.inf]), 0.96 * norms(offset).float())
+    assert agree("l2", emulated_step(kernels, "l2", case, fresh(case)), defined_step("l2", case))
+
+
 @pytest.mark.parametrize("ball", ["linf", "l2"])
 @pytest.mark.parametrize("size", [31, 1028, 4100])
 def test_a_result_does_not_depend_on_the_batch(kernels: Emulator, ball: str, size: int) -> None:

@@ -77,9 +77,9 @@ struct Fibre {
   uint64_t brought = 0;
   Exchange exchange = {};
   unsigned votes = 0;
-  std::vector<Copy> copies;    // that were asked for and have not happened
-  std::vector<size_t> groups;  // where each group of them ends
-  uint64_t turn = 0;           // of the cluster barrier, after which this fibre goes on
+  std::vector<Copy> copies;       // that were asked for and have not happened
+  std::vector<size_t> groups;     // where each group of them ends
+  uint64_t turn = 0, passed = 0;  // of the cluster barrier: arrived at, waited for
 
   unsigned lane() const { return rank % kLanes; }
 };
@@ -133,14 +133,17 @@ class Machine {
 
  private:
   void run_cluster(unsigned first);
-  std::vector<Fibre*> prepare(unsigned first);
+  using Warp = std::vector<Fibre*>;
+
+  std::vector<Warp> prepare(unsigned first);
   void prepare(Block& block, unsigned number, unsigned rank);
   Fibre& fibre(size_t number);
-  bool run_round(std::vector<Fibre*>& fibres);
+  bool run_round(std::vector<Warp>& warps);
+  bool run_warp(Warp& warp);
   void resume(Fibre& fibre);
   void suspend(Wait wait, const Place& place);
   void try_release(Block& block, Fibre& waiting);
-  std::string stuck(const std::vector<Fibre*>& fibres) const;
+  static std::string stuck(const std::vector<Warp>& warps);
   void end();
   static void enter();
 
