@@ -28,6 +28,20 @@ __global__ void __launch_bounds__(kThreads) reverse_kernel(Numbers n) {
   n.to[at] = shared[kThreads - 1 - threadIdx.x];
 }
 
+__global__ void twice_kernel(Numbers n) {
+  __shared__ float shared[kThreads];
+  const int64_t at = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  shared[threadIdx.x] = n.from[at];
+  __syncthreads();
+  const float reversed = shared[kThreads - 1 - threadIdx.x];
+  if (n.fault == 0) {
+    __syncthreads();
+  }
+  shared[threadIdx.x] = reversed + 1.0F;
+  __syncthreads();
+  n.to[at] = shared[kThreads - 1 - threadIdx.x];
+}
+
 __global__ void warp_sums_kernel(Numbers n) {
   const auto fault = static_cast<Faulty>(n.fault);
   float value = n.from[blockIdx.x * 32 + threadIdx.x];
@@ -165,6 +179,10 @@ __global__ void halves_kernel(Numbers n) {
 
 void launch_reverse(const Numbers& numbers, cudaStream_t stream) {
   reverse_kernel<<<static_cast<unsigned>(numbers.count / kThreads), kThreads, 0, stream>>>(numbers);
+}
+
+void launch_twice(const Numbers& numbers, cudaStream_t stream) {
+  twice_kernel<<<static_cast<unsigned>(numbers.count / kThreads), kThreads, 0, stream>>>(numbers);
 }
 
 void launch_warp_sums(const Numbers& numbers, cudaStream_t stream) {

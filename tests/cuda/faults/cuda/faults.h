@@ -19,6 +19,8 @@ enum class Cluster { kRight, kNoStart, kNoEnd, kNoBarrier, kTooLarge };
 
 // Reverses each block of 64 numbers by way of shared memory.
 void launch_reverse(const Numbers& numbers, cudaStream_t stream);
+// Reverses twice and adds 1; with a fault, writes shared memory while others may still read it.
+void launch_twice(const Numbers& numbers, cudaStream_t stream);
 // Writes the sum of each row of 32 numbers, by shuffles.
 void launch_warp_sums(const Numbers& numbers, cudaStream_t stream);
 // Writes what ballots, votes, matches and atomics give for 64 numbers.
