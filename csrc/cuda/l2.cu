@@ -1,94 +1,23 @@
 // The l2 kernels. A step needs three sums over the example before it can move a single value of it. Three forms:
 //
-// - held: a block keeps its example in registers, so that memory is read once (16 bytes an element instead of 28);
-// - held by a cluster of blocks, which exchange their sums through distributed shared memory: on sm_90 and later;
-// - streamed: a block reads its example twice. For what fits no other form, and gradients in double.
+// - held: a block keeps its example in registers;
+// - copied: a block, or a cluster of blocks on sm_90 and later, keeps it in shared memory. So much fits that two blocks
+//   run on a multiprocessor, and one computes while the other reads. Blocks of a cluster exchange sums only;
+// - streamed: a block reads its example twice, 28 bytes an element instead of 16. For what fits no other form.
 //
-// The form depends on the size of an example (and on its alignment and the device), never on the batch. A thread sums
-// its packs in their order, then threads, warps and blocks are folded in a fixed order.
-#include <atomic>
+// The form depends on the size of an example, the type of its gradient, its alignment and the device, never on the
+// batch. A thread sums its packs in their order, then threads, warps and blocks are folded in a fixed order.
+#include <mutex>
 #include <type_traits>
 
+#include "examples.cuh"
 #include "step.cuh"
 #include "sums.cuh"
 
 namespace featlab {
 namespace {
 
-constexpr int kThreads = 256;  // of a block that streams
 constexpr int kMostDevices = 64;
-
-// How an example is held: each of CLUSTER blocks of THREADS threads holds PACKS packs of four.
-template <int THREADS, int PACKS, int CLUSTER>
-struct Form {
-  static constexpr int kThreads = THREADS, kPacks = PACKS, kCluster = CLUSTER;
-  static constexpr int kAcross = THREADS * CLUSTER;
-  static constexpr int64_t kMostElements = int64_t{4} * kAcross * kPacks;
-};
-
-using Small = Form<256, 3, 1>;     // 3072: 32 x 32 x 3
-using Medium = Form<512, 6, 1>;    // 12288: 64 x 64 x 3
-using Large = Form<512, 5, 8>;     // 81920: 160 x 160 x 3; 8 blocks is what every device with clusters can do
-using Largest = Form<512, 5, 16>;  // 163840: 224 x 224 x 3
-
-template <class G, int WIDTH>
-struct Streamed {
-  const float *points, *center;
-  const G* grad;
-  float* out;
-  int64_t packs;
-
-  __device__ Streamed(const StepArguments& a, int64_t row)
-      : points(a.points + row * a.size),
-        center(a.center + row * a.size),
-        grad(static_cast<const G*>(a.grad) + row * a.size),
-        out(a.out + row * a.size),
-        packs(a.size / WIDTH) {}
-
-  // Calls visit(pack, points, grad, center) with this thread's packs.
-  template <class Visit>
-  __device__ __forceinline__ void for_packs(const Visit& visit) const {
-    for (int64_t i = threadIdx.x; i < packs; i += kThreads) {
-      visit(i, load<WIDTH>(points, i), load<WIDTH>(grad, i), load<WIDTH>(center, i));
-    }
-  }
-};
-
-template <class G, class FORM>
-struct Held {
-  Pack<float, 4> points[FORM::kPacks], center[FORM::kPacks];
-  Pack<G, 4> grad[FORM::kPacks];
-  float* out;
-  int packs;
-
-  __device__ Held(const StepArguments& a, int64_t row)
-      : out(a.out + row * a.size), packs(static_cast<int>(a.size / 4)) {
-    const int64_t at = row * a.size;
-#pragma unroll
-    for (int j = 0; j < FORM::kPacks; ++j) {
-      if (const int i = pack(j); i < packs) {
-        points[j] = load<4>(a.points + at, i);
-        grad[j] = load<4>(static_cast<const G*>(a.grad) + at, i);
-        center[j] = load<4>(a.center + at, i);
-      }
-    }
-  }
-
-  __device__ __forceinline__ static int pack(int j) {
-    return j * FORM::kAcross + static_cast<int>(blockIdx.x % FORM::kCluster) * FORM::kThreads +
-           static_cast<int>(threadIdx.x);
-  }
-
-  template <class Visit>
-  __device__ __forceinline__ void for_packs(const Visit& visit) const {
-#pragma unroll
-    for (int j = 0; j < FORM::kPacks; ++j) {
-      if (const int i = pack(j); i < packs) {
-        visit(i, points[j], grad[j], center[j]);
-      }
-    }
-  }
-};
 
 template <class EXAMPLE, class REDUCTION>
 __device__ Sums sums_of(const EXAMPLE& example, REDUCTION& reduce) {
@@ -156,18 +85,25 @@ __global__ void __launch_bounds__(kThreads) l2_streamed_kernel(StepArguments a) 
   }
 }
 
-template <class G, class FORM>
-__global__ void __launch_bounds__(FORM::kThreads, FORM::kThreads == 256 ? 3 : 1) l2_held_kernel(StepArguments a) {
-#if FEATLAB_CLUSTERS
-  constexpr bool kServed = true;
-#else
-  constexpr bool kServed = FORM::kCluster == 1;
-#endif
-  if constexpr (kServed) {
-    __shared__ Scratch<FORM::kThreads, FORM::kCluster> scratch;
-    Reduction<FORM::kThreads, FORM::kCluster> reduce(scratch);
-    for (int64_t row = blockIdx.x / FORM::kCluster; row < a.rows; row += gridDim.x / FORM::kCluster) {
-      step_example(Held<G, FORM>(a, row), a, row, reduce);
+template <class G>
+__global__ void __launch_bounds__(kThreads, kHeldBlocks) l2_held_kernel(StepArguments a) {
+  __shared__ Scratch<kThreads, 1> scratch;
+  Reduction<kThreads, 1> reduce(scratch);
+  for (int64_t row = blockIdx.x; row < a.rows; row += gridDim.x) {
+    step_example(Held<G>(a, row), a, row, reduce);
+  }
+}
+
+template <class G, bool CLUSTERS>
+__global__ void __launch_bounds__(kWide, 2) l2_copied_kernel(StepArguments a) {
+  extern __shared__ __align__(16) uint8_t memory[];
+  if constexpr (!CLUSTERS || FEATLAB_CLUSTERS) {
+    constexpr int kCluster = CLUSTERS ? kMostCluster : 1;
+    __shared__ Scratch<kWide, kCluster> scratch;
+    Reduction<kWide, kCluster> reduce(scratch);
+    const Place place = place_in_cluster<CLUSTERS>();
+    for (int64_t row = blockIdx.x / place.blocks; row < a.rows; row += gridDim.x / place.blocks) {
+      step_example(Copied<G>(a, row, place, memory), a, row, reduce);
     }
   } else {
     __trap();  // the launch asks first what the kernel was compiled for
@@ -215,22 +151,18 @@ unsigned blocks_of(int64_t rows, int cluster) {
   return static_cast<unsigned>(std::min<int64_t>(rows, (1 << 30) / cluster) * cluster);
 }
 
-template <class G, class FORM>
-void launch_held(const StepArguments& a, cudaStream_t stream) {
-  l2_held_kernel<G, FORM><<<blocks_of(a.rows, 1), FORM::kThreads, 0, stream>>>(a);
-}
-
 // What a launch of clusters is made of; it holds a pointer to its own attribute.
 struct ClusterLaunch {
   cudaLaunchAttribute attribute = {};
   cudaLaunchConfig_t config = {};
 
-  ClusterLaunch(unsigned blocks, int threads, int cluster, cudaStream_t stream) {
+  ClusterLaunch(unsigned blocks, int cluster, int bytes, cudaStream_t stream) {
     attribute.id = cudaLaunchAttributeClusterDimension;
     attribute.val.clusterDim.x = static_cast<unsigned>(cluster);
     attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
     config.gridDim = dim3(blocks);
-    config.blockDim = dim3(static_cast<unsigned>(threads));
+    config.blockDim = dim3(kWide);
+    config.dynamicSmemBytes = static_cast<size_t>(bytes);
     config.stream = stream;
     config.attrs = &attribute;
     config.numAttrs = 1;
@@ -238,73 +170,119 @@ struct ClusterLaunch {
   ClusterLaunch(const ClusterLaunch&) = delete;
 };
 
-// Whether a device has clusters of this form, and the kernel was compiled for such a device.
-template <class G, class FORM>
-bool asked(int device) {
-  int clusters = 0, active = 0;
+// What a device lets the copied form have: bytes of shared memory, and blocks in a cluster (1: no clusters) where each
+// takes kWanted bytes, or all that there are.
+struct Limits {
+  int room = 0, cluster = 1, full_cluster = 1;
+};
+
+// Lets a kernel have so much shared memory, and asks for multiprocessors that give theirs up for it.
+template <class Kernel>
+bool has_room(Kernel* kernel, int room) {
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, room) == cudaSuccess &&
+         cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared) ==
+             cudaSuccess;
+}
+
+// Whether the device has clusters, and the kernel was compiled for such a device and may have what it wants.
+template <class G>
+bool has_clusters(int device, int room) {
+  const auto kernel = l2_copied_kernel<G, true>;
+  int clusters = 0;
   cudaFuncAttributes compiled = {};
-  const auto kernel = l2_held_kernel<G, FORM>;
-  const ClusterLaunch launch(FORM::kCluster, FORM::kThreads, FORM::kCluster, nullptr);
-  const bool known = cudaDeviceGetAttribute(&clusters, cudaDevAttrClusterLaunch, device) == cudaSuccess &&
-                     cudaFuncGetAttributes(&compiled, kernel) == cudaSuccess;
-  if (!known || clusters == 0 || compiled.ptxVersion < 90) {
-    return false;
-  }
-  return cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) == cudaSuccess &&
-         cudaOccupancyMaxActiveClusters(&active, kernel, &launch.config) == cudaSuccess && active > 0;
-}
-
-// The same for the current device, which is asked once.
-template <class G, class FORM>
-bool has_clusters() {
-  enum Answer : char { kNone, kYes, kNo };
-  static std::atomic<Answer> answers[kMostDevices];
-  int device = 0;
-  if (cudaGetDevice(&device) != cudaSuccess || device >= kMostDevices) {
-    return false;
-  }
-  if (answers[device] == kNone) {
-    answers[device] = asked<G, FORM>(device) ? kYes : kNo;
-    if (answers[device] == kNo) {
-      cudaGetLastError();  // a question that was refused is no failure of the launch that follows
-    }
-  }
-  return answers[device] == kYes;
-}
-
-// Launches clusters of this form and says so, unless the device has none.
-template <class G, class FORM>
-bool launch_cluster(const StepArguments& a, cudaStream_t stream) {
-  if (!has_clusters<G, FORM>()) {
-    return false;
-  }
-  const ClusterLaunch launch(blocks_of(a.rows, FORM::kCluster), FORM::kThreads, FORM::kCluster, stream);
-  cudaLaunchKernelEx(&launch.config, l2_held_kernel<G, FORM>, a);
-  return true;
+  return cudaDeviceGetAttribute(&clusters, cudaDevAttrClusterLaunch, device) == cudaSuccess && clusters != 0 &&
+         cudaFuncGetAttributes(&compiled, kernel) == cudaSuccess && compiled.ptxVersion >= 90 &&
+         has_room(kernel, room) &&
+         cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) == cudaSuccess;
 }
 
 template <class G>
-bool launched_held(const StepArguments& a, cudaStream_t stream) {
-  if (a.size <= Small::kMostElements) {
-    launch_held<G, Small>(a, stream);
-    return true;
+int largest_cluster(int bytes) {
+  for (int cluster = kMostCluster; cluster > 1; cluster /= 2) {
+    const ClusterLaunch launch(static_cast<unsigned>(cluster), cluster, bytes, nullptr);
+    int active = 0;
+    if (cudaOccupancyMaxActiveClusters(&active, l2_copied_kernel<G, true>, &launch.config) == cudaSuccess &&
+        active > 0) {
+      return cluster;
+    }
   }
-  if (a.size <= Medium::kMostElements) {
-    launch_held<G, Medium>(a, stream);
-    return true;
+  return 1;
+}
+
+template <class G>
+Limits asked(int device) {
+  Limits limits;
+  int room = 0;
+  if (cudaDeviceGetAttribute(&room, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess) {
+    room -= static_cast<int>(sizeof(Scratch<kWide, kMostCluster>));
+    if (has_room(l2_copied_kernel<G, false>, room)) {
+      limits.room = room;
+    }
+    if (limits.room > 0 && has_clusters<G>(device, room)) {
+      limits.cluster = largest_cluster<G>(std::min(room, kWanted));
+      limits.full_cluster = largest_cluster<G>(room);
+    }
   }
-  if (a.size <= Large::kMostElements) {
-    return launch_cluster<G, Large>(a, stream);
+  cudaGetLastError();  // a question that was refused is no failure of the launch that follows
+  return limits;
+}
+
+// The limits of the current device, which is asked once.
+template <class G>
+Limits limits_of_device() {
+  static std::once_flag once[kMostDevices];
+  static Limits limits[kMostDevices];
+  int device = 0;
+  if (cudaGetDevice(&device) != cudaSuccess || device >= kMostDevices) {
+    return {};
   }
-  return a.size <= Largest::kMostElements && launch_cluster<G, Largest>(a, stream);
+  std::call_once(once[device], [&] { limits[device] = asked<G>(device); });
+  return limits[device];
+}
+
+// The smallest cluster whose blocks run two at a time, or the largest whose blocks run one at a time; 0 if none do.
+template <class G>
+int cluster_for(int64_t size, Limits limits) {
+  if (size > int64_t{kMostCluster} * limits.room) {  // far too large, and more than an int counts
+    return 0;
+  }
+  for (int cluster = 1; cluster <= limits.cluster; cluster *= 2) {
+    if (share_of(size, cluster) * kPackBytes<G> <= std::min(limits.room, kWanted)) {
+      return cluster;
+    }
+  }
+  return share_of(size, limits.full_cluster) * kPackBytes<G> <= limits.room ? limits.full_cluster : 0;
+}
+
+// Launches the form that reads memory once, and returns whether there is one.
+template <class G>
+bool launched_once(const StepArguments& a, cudaStream_t stream) {
+  if constexpr (!std::is_same_v<G, double>) {  // which would take too many registers
+    if (a.size <= kMostHeld) {
+      l2_held_kernel<G><<<blocks_of(a.rows, 1), kThreads, 0, stream>>>(a);
+      return true;
+    }
+  }
+  const int cluster = cluster_for<G>(a.size, limits_of_device<G>());
+  if (cluster == 0) {
+    return false;
+  }
+  const int bytes = share_of(a.size, cluster) * kPackBytes<G>;
+  if (cluster == 1) {
+    l2_copied_kernel<G, false><<<blocks_of(a.rows, 1), kWide, static_cast<size_t>(bytes), stream>>>(a);
+  } else {
+    const ClusterLaunch launch(blocks_of(a.rows, cluster), cluster, bytes, stream);
+    cudaLaunchKernelEx(&launch.config, l2_copied_kernel<G, true>, a);
+  }
+  return true;
 }
 
 }  // namespace
 
 void launch_l2_step(GradType grad, const StepArguments& a, cudaStream_t stream) {
   for_grad(grad, a, [&]<class G, int WIDTH>() {
-    if constexpr (WIDTH == 4 && !std::is_same_v<G, double>) {
-      if (launched_held<G>(a, stream)) {
+    if constexpr (WIDTH == 4) {
+      if (launched_once<G>(a, stream)) {
         return;
       }
     }

@@ -16,7 +16,24 @@ namespace featlab {
 
 constexpr int kMostTerms = 3;
 
-// Shared memory of a reduction. Each call uses the half that the call before did not: one barrier then suffices.
+// This block's place among the blocks of its cluster.
+struct Place {
+  int rank, blocks;
+};
+
+template <bool CLUSTERS>
+__device__ __forceinline__ Place place_in_cluster() {
+#if FEATLAB_CLUSTERS
+  if constexpr (CLUSTERS) {
+    const auto cluster = cooperative_groups::this_cluster();
+    return {static_cast<int>(cluster.block_rank()), static_cast<int>(cluster.num_blocks())};
+  }
+#endif
+  return {0, 1};
+}
+
+// Shared memory of a reduction by blocks of THREADS threads, in clusters of at most CLUSTER. Each call uses the half
+// that the call before did not: one barrier then suffices.
 template <int THREADS, int CLUSTER>
 struct Scratch {
   double warps[2][THREADS / 32][kMostTerms];
@@ -66,7 +83,7 @@ class Reduction {
       }
     }
     __syncthreads();
-    fold<THREADS / 32>(warps, terms);
+    fold(warps, THREADS / 32, terms);
   }
 
   // Every block tells every other its sums; then each adds them up.
@@ -78,25 +95,29 @@ class Reduction {
       cluster.barrier_wait();
       started_ = true;
     }
-    if (threadIdx.x < CLUSTER) {
+    const Place place = place_in_cluster<true>();
+    if (static_cast<int>(threadIdx.x) < place.blocks) {
       double (*there)[kMostTerms] = cluster.map_shared_rank(scratch_.blocks[half_], threadIdx.x);
 #pragma unroll
       for (int k = 0; k < TERMS; ++k) {
-        there[cluster.block_rank()][k] = terms[k];
+        there[place.rank][k] = terms[k];
       }
     }
     cluster.sync();
-    fold<CLUSTER>(scratch_.blocks[half_], terms);
+    fold(scratch_.blocks[half_], place.blocks, terms);
 #endif
   }
 
-  template <int COUNT, int TERMS>
-  __device__ static void fold(const double (*parts)[kMostTerms], double (&terms)[TERMS]) {
+  template <int TERMS>
+  __device__ static void fold(const double (*parts)[kMostTerms], int count, double (&terms)[TERMS]) {
 #pragma unroll
     for (int k = 0; k < TERMS; ++k) {
       terms[k] = parts[0][k];
+    }
+#pragma unroll 4
+    for (int i = 1; i < count; ++i) {
 #pragma unroll
-      for (int i = 1; i < COUNT; ++i) {
+      for (int k = 0; k < TERMS; ++k) {
         terms[k] += parts[i][k];
       }
     }

@@ -24,7 +24,7 @@ FLAGS += ["-Wno-psabi", "-U_FORTIFY_SOURCE"]  # fibres jump between stacks, whic
 
 _SHARED = re.compile(
     r"(?P<dynamic>extern\s+)?__shared__\s+(?:(?:alignas|__align__)\([^()]*\)\s*)?"
-    r"(?P<type>[\w:]+(?:\s*<[^;{}]*>)?)\s+(?P<name>\w+)\s*(?P<size>(?:\[[^\]]*\])*)\s*;"
+    r"(?P<type>(?:unsigned\s+)?[\w:]+(?:\s*<[^;{}]*>)?)\s+(?P<name>\w+)\s*(?P<size>(?:\[[^\]]*\])*)\s*;"
 )
 _LAUNCH = re.compile(r"<<<(.+?)>>>(?=\s*\()", re.DOTALL)
 
@@ -207,6 +207,13 @@ class Emulator:
     def set(self, *, order: int = 0, capability: int = 90, largest_cluster: int = 16) -> None:
         """Choose how fibres take turns (0 by thread, 1 backwards, else a seed) and what the device is."""
         self._library.emulation_set(order, capability, largest_cluster)
+
+    def last(self) -> tuple[int, int, int]:
+        """Return the shape of the last launch: blocks in a cluster, threads in a block, blocks."""
+        numbers = [ctypes.c_uint() for _ in range(3)]
+        self._library.emulation_last(*map(ctypes.byref, numbers))
+        cluster, threads, blocks = (number.value for number in numbers)
+        return cluster, threads, blocks
 
     def enum(self, kind: str, name: str) -> int:
         """Return the number of an enumerator."""

@@ -142,6 +142,15 @@ def test_a_step_back_to_the_center_keeps_its_digits(kernels: Emulator) -> None:
         assert float(norms(ours.double() - center.double())) <= 1e-6
 
 
+@pytest.mark.parametrize("size", [31, 1028, 5000, 20000])
+def test_a_second_sum_does_not_disturb_the_first(kernels: Emulator, size: int) -> None:
+    """Where sums cancel, warps that are ahead already sum anew while others still read."""
+    center = torch.full((2, size), 0.5)
+    offset = torch.linspace(-0.3, 0.3, size).expand(2, size)
+    case = Batch(center + offset, -offset.contiguous(), center, torch.tensor([math.inf]), 0.96 * norms(offset).float())
+    assert agree("l2", emulated_step(kernels, "l2", case, fresh(case)), defined_step("l2", case))
+
+
 @pytest.mark.parametrize("ball", ["linf", "l2"])
 @pytest.mark.parametrize("size", [31, 1028, 4100])
 def test_a_result_does_not_depend_on_the_batch(kernels: Emulator, ball: str, size: int) -> None:
@@ -152,30 +161,52 @@ def test_a_result_does_not_depend_on_the_batch(kernels: Emulator, ball: str, siz
         assert same_bits(emulated_step(kernels, ball, one, fresh(one)), whole[rows])
 
 
-# A size on each side of the sizes that a form of the l2 step holds: csrc/cuda/l2.cu.
-FORMS = [3072, 3076, 12288, 12292, 81920, 81924, 163840, 163844]
+# Sizes that the l2 step holds in registers, copies in clusters of 1 to 16 blocks, and reads twice, by the number of
+# blocks in a cluster and of threads in a block (csrc/cuda/l2.cu).
+FORMS = {
+    3072: (1, 256),
+    3076: (1, 512),
+    9504: (2, 512),
+    19004: (4, 512),
+    38004: (8, 512),
+    76004: (16, 512),
+    150528: (16, 512),
+    307200: (16, 512),
+    320000: (1, 256),
+}
 
 
 @pytest.mark.parametrize(
     ("kind", "size"),
-    [*(("kFloat", size) for size in FORMS), *((kind, size) for kind in ("kBFloat16", "kNone") for size in FORMS[::2])],
+    [
+        *(("kFloat", size) for size in FORMS),
+        *((kind, size) for kind in ("kBFloat16", "kNone") for size in list(FORMS)[::2]),
+    ],
 )
 def test_every_form_of_the_l2_step(kernels: Emulator, kind: str, size: int) -> None:
     case = batch(2, size, TYPES[kind])
     ours = emulated_step(kernels, "l2", case, fresh(case))
+    cluster, threads, blocks = kernels.last()
+    assert blocks == 2 * cluster
+    assert kind != "kFloat" or (cluster, threads) == FORMS[size]
     assert agree("l2", ours, defined_step("l2", case))
     assert (torch.linalg.vector_norm(ours.double() - case.center.double(), dim=1) <= case.eps).all()
     one = some(case, slice(1, 2))
     assert same_bits(emulated_step(kernels, "l2", one, fresh(one)), ours[1:2])
 
 
-@pytest.mark.parametrize("limits", [{"capability": 80}, {"largest_cluster": 8}], ids=str)
-def test_devices_without_clusters_or_with_small_ones(library: Emulator, limits: dict[str, int]) -> None:
-    """An example that no form holds is read twice; the order of its sums is another one."""
+@pytest.mark.parametrize(
+    ("limits", "clusters"), [({"capability": 80}, [1, 1, 1]), ({"largest_cluster": 8}, [2, 8, 8])], ids=str
+)
+def test_devices_without_clusters_or_with_small_ones(
+    library: Emulator, limits: dict[str, int], clusters: list[int]
+) -> None:
+    """They copy what they can in the clusters that they have, and read the rest twice."""
     library.set(**limits)
-    for size in (12292, 81924):
+    for size, cluster in zip((12292, 38004, 150528), clusters, strict=True):
         case = batch(2, size)
         assert agree("l2", emulated_step(library, "l2", case, fresh(case)), defined_step("l2", case))
+        assert library.last()[0] == cluster
 
 
 @pytest.mark.parametrize("ball", ["linf", "l2"])

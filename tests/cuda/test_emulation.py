@@ -53,6 +53,18 @@ def test_a_missing_barrier_shows_whatever_the_order(device: Emulator) -> None:
     assert result.isnan().any(), "what no thread has written yet is NaN"
 
 
+def test_a_write_that_may_overtake_a_read_shows_whatever_the_order(device: Emulator) -> None:
+    assert torch.equal(run(device, "twice", NUMBERS, 192), NUMBERS + 1)
+    assert not torch.equal(run(device, "twice", NUMBERS, 192, 1), NUMBERS + 1)
+
+
+def test_asynchronous_copies_happen_when_they_are_waited_for(device: Emulator) -> None:
+    assert torch.equal(run(device, "copies", NUMBERS[:128], 128), NUMBERS[:128])
+    hasty = run(device, "copies", NUMBERS[:128], 128, 1)
+    assert torch.equal(hasty[:64], NUMBERS[:64])
+    assert hasty[64:].isnan().all()
+
+
 @pytest.mark.parametrize(
     ("name", "fault", "words"),
     [

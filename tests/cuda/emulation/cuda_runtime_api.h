@@ -27,8 +27,10 @@ enum cudaDeviceAttr {
 };
 enum cudaFuncAttribute {
   cudaFuncAttributeMaxDynamicSharedMemorySize = 8,
+  cudaFuncAttributePreferredSharedMemoryCarveout = 9,
   cudaFuncAttributeNonPortableClusterSizeAllowed = 13,
 };
+enum cudaSharedCarveout { cudaSharedmemCarveoutMaxShared = 100 };
 enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension = 4 };
 
 struct cudaFuncAttributes {
@@ -69,6 +71,7 @@ struct Devices {
   std::vector<Device> all = {{90, 16, {}}};
   int current = 0;
   cudaError_t last = cudaSuccess;
+  Launch last_launch;
 };
 
 Devices& devices();

@@ -42,14 +42,11 @@ void Machine::run(const Launch& launch) {
 }
 
 void Machine::run_cluster(unsigned first) {
-  std::vector<Fibre*> fibres = prepare(first);
+  std::vector<Warp> warps = prepare(first);
   if (order == 1) {
-    std::reverse(fibres.begin(), fibres.end());
+    std::reverse(warps.begin(), warps.end());
   }
-  while (run_round(fibres)) {
-    if (order > 1) {
-      std::shuffle(fibres.begin(), fibres.end(), random_);
-    }
+  while (run_round(warps)) {
   }
   if (error.empty() && mapped_turn_ == cluster_turn_ + 1) {
     error =
@@ -57,30 +54,52 @@ void Machine::run_cluster(unsigned first) {
   }
 }
 
-// Gives each fibre that can run its turn; says whether any can go on.
-bool Machine::run_round(std::vector<Fibre*>& fibres) {
-  bool moved = false, alive = false;
-  for (Fibre* each : fibres) {
-    if (each->wait == Wait::kNothing) {
-      resume(*each);
-      moved = true;
-      if (!error.empty()) {
-        return false;
-      }
-    }
-    alive |= each->wait != Wait::kEnded;
+// Lets each warp run as far as it goes, so that warps get as far apart as barriers allow; shuffled, some way at random.
+// Says whether any can go on.
+bool Machine::run_round(std::vector<Warp>& warps) {
+  if (order > 1) {
+    std::shuffle(warps.begin(), warps.end(), random_);
   }
+  bool moved = false;
+  for (Warp& warp : warps) {
+    for (uint64_t turns = order > 1 ? 1 + random_() % 16 : UINT64_MAX; turns > 0 && run_warp(warp); --turns) {
+      moved = true;
+    }
+    if (!error.empty()) {
+      return false;
+    }
+  }
+  const bool alive = std::any_of(warps.begin(), warps.end(), [](const Warp& warp) {
+    return std::any_of(warp.begin(), warp.end(), [](const Fibre* each) { return each->wait != Wait::kEnded; });
+  });
   if (alive && !moved) {
-    error = stuck(fibres);
+    error = stuck(warps);
   }
   return alive && moved;
 }
 
-std::string Machine::stuck(const std::vector<Fibre*>& fibres) const {
+// Gives each lane that can run its turn; says whether there was any.
+bool Machine::run_warp(Warp& warp) {
+  if (order > 1) {
+    std::shuffle(warp.begin(), warp.end(), random_);
+  }
+  bool moved = false;
+  for (Fibre* each : warp) {
+    if (each->wait == Wait::kNothing && error.empty()) {
+      resume(*each);
+      moved = true;
+    }
+  }
+  return moved;
+}
+
+std::string Machine::stuck(const std::vector<Warp>& warps) {
   std::map<std::string, int> counts;
-  for (const Fibre* each : fibres) {
-    const std::string where = each->wait == Wait::kEnded ? "" : " (" + text_of(each->place) + ")";
-    ++counts[text_of(each->wait) + where];
+  for (const Warp& warp : warps) {
+    for (const Fibre* each : warp) {
+      const std::string where = each->wait == Wait::kEnded ? "" : " (" + text_of(each->place) + ")";
+      ++counts[text_of(each->wait) + where];
+    }
   }
   std::string text = "no thread can go on";
   for (const auto& [what, count] : counts) {
@@ -89,16 +108,23 @@ std::string Machine::stuck(const std::vector<Fibre*>& fibres) const {
   return text;
 }
 
-std::vector<Fibre*> Machine::prepare(unsigned first) {
+std::vector<Machine::Warp> Machine::prepare(unsigned first) {
   cluster_.resize(launch_->cluster);
   cluster_arrived_ = 0;
   cluster_turn_ = mapped_turn_ = 0;
-  std::vector<Fibre*> fibres;
+  std::vector<Warp> warps;
   for (unsigned rank = 0; rank < launch_->cluster; ++rank) {
-    prepare(cluster_[rank], first + rank, rank);
-    fibres.insert(fibres.end(), cluster_[rank].fibres.begin(), cluster_[rank].fibres.end());
+    Block& block = cluster_[rank];
+    prepare(block, first + rank, rank);
+    for (Fibre* each : block.fibres) {
+      if (each->lane() == 0) {
+        warps.emplace_back();
+      }
+      // Backwards, the last lane is the first.
+      warps.back().insert(order == 1 ? warps.back().begin() : warps.back().end(), each);
+    }
   }
-  return fibres;
+  return warps;
 }
 
 // Memory starts as NaN, so that what is read before it is written shows.
@@ -117,7 +143,9 @@ void Machine::prepare(Block& block, unsigned number, unsigned rank) {
     each.index = {i % size.x, i / size.x % size.y, i / size.x / size.y};
     each.rank = i;
     each.wait = Wait::kNothing;
-    each.turn = 0;
+    each.turn = each.passed = 0;
+    each.copies.clear();
+    each.groups.clear();
     block.fibres.push_back(&each);
   }
 }
@@ -251,8 +279,8 @@ unsigned Machine::block_barrier(bool vote, const Place& place) {
 
 void Machine::cluster_arrive(const Place& place) {
   Fibre& own = *current_;
-  if (own.turn > cluster_turn_) {
-    fail("a thread arrives twice at one cluster barrier (" + text_of(place) + ")");
+  if (own.turn > own.passed) {
+    fail("a thread arrives at a cluster barrier and has not waited for the last (" + text_of(place) + ")");
   }
   own.turn = cluster_turn_ + 1;
   const unsigned threads = launch_->cluster * static_cast<unsigned>(own.block->fibres.size());
@@ -274,6 +302,29 @@ void Machine::cluster_wait(const Place& place) {
   }
   if (current_->turn > cluster_turn_) {
     suspend(Wait::kCluster, place);
+  }
+  current_->passed = current_->turn;
+}
+
+void Machine::commit_copies() {
+  current_->groups.push_back(current_->copies.size());
+}
+
+// Makes all copies but those of the last `groups` groups.
+void Machine::wait_for_copies(size_t groups) {
+  Fibre& own = *current_;
+  while (own.groups.size() > groups) {
+    const auto end = own.copies.begin() + static_cast<std::ptrdiff_t>(own.groups.front());
+    for (auto copy = own.copies.begin(); copy != end; ++copy) {
+      std::memcpy(copy->to, copy->from, copy->size);
+      std::memset(static_cast<unsigned char*>(copy->to) + copy->size, 0, copy->zeros);
+    }
+    const size_t made = own.groups.front();
+    own.copies.erase(own.copies.begin(), end);
+    own.groups.erase(own.groups.begin());
+    for (size_t& later : own.groups) {
+      later -= made;
+    }
   }
 }
 
@@ -302,7 +353,7 @@ void* Machine::remote_shared(void* own, unsigned rank) {
       rank >= launch_->cluster) {
     fail("map_shared_rank wants an address in this block's shared memory and a rank in the cluster");
   }
-  if (cluster_turn_ == 0) {
+  if (current_->passed == 0) {
     fail("another block's shared memory is used before a cluster barrier says that the block has started");
   }
   mapped_turn_ = cluster_turn_ + 1;

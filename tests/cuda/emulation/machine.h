@@ -58,6 +58,12 @@ struct Exchange {
 
 struct Block;
 
+struct Copy {
+  void* to;
+  const void* from;
+  size_t size, zeros;
+};
+
 struct Fibre {
   ucontext_t entry;
   jmp_buf context;
@@ -71,7 +77,9 @@ struct Fibre {
   uint64_t brought = 0;
   Exchange exchange = {};
   unsigned votes = 0;
-  uint64_t turn = 0;  // of the cluster barrier, after which this fibre goes on
+  std::vector<Copy> copies;       // that were asked for and have not happened
+  std::vector<size_t> groups;     // where each group of them ends
+  uint64_t turn = 0, passed = 0;  // of the cluster barrier: arrived at, waited for
 
   unsigned lane() const { return rank % kLanes; }
 };
@@ -117,20 +125,25 @@ class Machine {
   unsigned block_barrier(bool vote, const Place& place);
   void cluster_arrive(const Place& place);
   void cluster_wait(const Place& place);
+  void commit_copies();
+  void wait_for_copies(size_t groups);
   void* shared(const void* site, size_t size);
   void* dynamic_shared() { return current_->block->at(0); }
   void* remote_shared(void* own, unsigned rank);
 
  private:
   void run_cluster(unsigned first);
-  std::vector<Fibre*> prepare(unsigned first);
+  using Warp = std::vector<Fibre*>;
+
+  std::vector<Warp> prepare(unsigned first);
   void prepare(Block& block, unsigned number, unsigned rank);
   Fibre& fibre(size_t number);
-  bool run_round(std::vector<Fibre*>& fibres);
+  bool run_round(std::vector<Warp>& warps);
+  bool run_warp(Warp& warp);
   void resume(Fibre& fibre);
   void suspend(Wait wait, const Place& place);
   void try_release(Block& block, Fibre& waiting);
-  std::string stuck(const std::vector<Fibre*>& fibres) const;
+  static std::string stuck(const std::vector<Warp>& warps);
   void end();
   static void enter();
 

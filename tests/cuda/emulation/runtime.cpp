@@ -68,6 +68,7 @@ cudaError_t start(const void* kernel, const Launch& launch) {
     return devices().last = cudaErrorInvalidConfiguration;
   }
   machine().run(launch);
+  devices().last_launch = {launch.grid, launch.block, launch.cluster, launch.dynamic, {}};
   return devices().last = machine().error.empty() ? devices().last : cudaErrorLaunchFailure;
 }
 
@@ -111,6 +112,14 @@ extern "C" {
 __attribute__((visibility("default"))) void emulation_set(uint64_t order, int capability, unsigned largest_cluster) {
   emulation::machine().order = order;
   emulation::choose(capability, largest_cluster);
+}
+
+// Writes what the last launch was: blocks in a cluster, threads in a block, blocks.
+__attribute__((visibility("default"))) void emulation_last(unsigned* cluster, unsigned* threads, unsigned* blocks) {
+  const emulation::Launch& last = devices().last_launch;
+  *cluster = last.cluster;
+  *threads = last.block.x * last.block.y * last.block.z;
+  *blocks = last.grid.x * last.grid.y * last.grid.z;
 }
 
 // Returns what went wrong since the last call; empty where nothing did.

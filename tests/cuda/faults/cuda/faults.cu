@@ -3,6 +3,7 @@
 #include <cooperative_groups.h>
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_pipeline.h>
 
 namespace featlab {
 namespace {
@@ -24,6 +25,20 @@ __global__ void __launch_bounds__(kThreads) reverse_kernel(Numbers n) {
   } else if (fault != Faulty::kMissingBarrier && (fault != Faulty::kDivergentBarrier || threadIdx.x < 16)) {
     __syncthreads();
   }
+  n.to[at] = shared[kThreads - 1 - threadIdx.x];
+}
+
+__global__ void twice_kernel(Numbers n) {
+  __shared__ float shared[kThreads];
+  const int64_t at = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  shared[threadIdx.x] = n.from[at];
+  __syncthreads();
+  const float reversed = shared[kThreads - 1 - threadIdx.x];
+  if (n.fault == 0) {
+    __syncthreads();
+  }
+  shared[threadIdx.x] = reversed + 1.0F;
+  __syncthreads();
   n.to[at] = shared[kThreads - 1 - threadIdx.x];
 }
 
@@ -102,6 +117,18 @@ __global__ void beyond_kernel(Numbers n) {
   n.to[threadIdx.x] = shared[threadIdx.x];
 }
 
+__global__ void copies_kernel(Numbers n) {
+  __shared__ float shared[2 * kThreads];
+  for (int part = 0; part < 2; ++part) {
+    const int at = part * kThreads + static_cast<int>(threadIdx.x);
+    __pipeline_memcpy_async(shared + at, n.from + at, sizeof(float));
+    __pipeline_commit();
+  }
+  __pipeline_wait_prior(n.fault == 0 ? 0 : 1);
+  n.to[threadIdx.x] = shared[threadIdx.x];
+  n.to[kThreads + threadIdx.x] = shared[kThreads + threadIdx.x];
+}
+
 __global__ void demanding_kernel(Numbers n) {
   extern __shared__ float room[];
   const int last = n.fault / static_cast<int>(sizeof(float)) - 1;
@@ -154,6 +181,10 @@ void launch_reverse(const Numbers& numbers, cudaStream_t stream) {
   reverse_kernel<<<static_cast<unsigned>(numbers.count / kThreads), kThreads, 0, stream>>>(numbers);
 }
 
+void launch_twice(const Numbers& numbers, cudaStream_t stream) {
+  twice_kernel<<<static_cast<unsigned>(numbers.count / kThreads), kThreads, 0, stream>>>(numbers);
+}
+
 void launch_warp_sums(const Numbers& numbers, cudaStream_t stream) {
   warp_sums_kernel<<<static_cast<unsigned>(numbers.count / 32), 32, 0, stream>>>(numbers);
 }
@@ -181,6 +212,10 @@ void launch_packs(const Numbers& numbers, cudaStream_t stream) {
 
 void launch_beyond(const Numbers& numbers, cudaStream_t stream) {
   beyond_kernel<<<1, kThreads, 0, stream>>>(numbers);
+}
+
+void launch_copies(const Numbers& numbers, cudaStream_t stream) {
+  copies_kernel<<<1, kThreads, 0, stream>>>(numbers);
 }
 
 void launch_demanding(const Numbers& numbers, cudaStream_t stream) {

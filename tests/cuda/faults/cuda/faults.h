@@ -19,6 +19,8 @@ enum class Cluster { kRight, kNoStart, kNoEnd, kNoBarrier, kTooLarge };
 
 // Reverses each block of 64 numbers by way of shared memory.
 void launch_reverse(const Numbers& numbers, cudaStream_t stream);
+// Reverses twice and adds 1; with a fault, writes shared memory while others may still read it.
+void launch_twice(const Numbers& numbers, cudaStream_t stream);
 // Writes the sum of each row of 32 numbers, by shuffles.
 void launch_warp_sums(const Numbers& numbers, cudaStream_t stream);
 // Writes what ballots, votes, matches and atomics give for 64 numbers.
@@ -28,6 +30,8 @@ void launch_cluster_sum(const Numbers& numbers, cudaStream_t stream);
 // Copies numbers in packs of four, whatever their address, or beyond the end of a shared array.
 void launch_packs(const Numbers& numbers, cudaStream_t stream);
 void launch_beyond(const Numbers& numbers, cudaStream_t stream);
+// Copies numbers by way of asynchronous copies; with a fault, does not wait for the second of them.
+void launch_copies(const Numbers& numbers, cudaStream_t stream);
 // Asks for `count` threads in a block, or `fault` bytes of dynamic shared memory.
 void launch_demanding(const Numbers& numbers, cudaStream_t stream);
 // Writes a + b, a - b, a * b, a / b, sqrt(a), fma(a, b, a) rounded down, up, to zero, to nearest.
