@@ -114,7 +114,8 @@ def _run(problem: Problem, restart: int, before: Step | None, *, in_place: bool,
     moving = _Moving.begin(problem, restart, before)
     for number in range(problem.steps + 1):
         last = number == problem.steps
-        judged = moving.judge(gradient=not last, needed=judge_last or not last)
+        draw = restart * (problem.steps + 1) + number
+        judged = moving.judge(draw, gradient=not last, needed=judge_last or not last)
         frame = moving.frame(number, restart, judged, before)
         yield frame
         if last:
@@ -164,7 +165,7 @@ class _Moving:
         )
         return moving if before is None or before.done is None else moving.rows((~before.done).nonzero()[:, 0])
 
-    def judge(self, *, gradient: bool, needed: bool) -> _Judged:
+    def judge(self, draw: int, *, gradient: bool, needed: bool) -> _Judged:
         """Return scores, gradients and verdicts at the present points; scores are NaN where not `needed`."""
         points = self.points.detach()
         if not needed:
@@ -173,13 +174,13 @@ class _Moving:
         with torch.set_grad_enabled(gradient):
             points.requires_grad_(gradient)
             images = self.within.decode(points, self.center)
-            scores, done = self._evaluate(images)
+            scores, done = self._evaluate(images, draw)
             grad = _gradient(scores, points) if gradient else points
         return _Judged(images.detach(), scores.detach(), grad, done)
 
-    def _evaluate(self, images: Images) -> tuple[Scores, Verdicts | None]:
+    def _evaluate(self, images: Images, draw: int) -> tuple[Scores, Verdicts | None]:
         """Return scores and verdicts, from one forward pass where both read the same model."""
-        judge, done = self.objective, self.done
+        judge, done = self.objective.at(draw), self.done
         if isinstance(judge, OnModel) and isinstance(done, OnModel) and judge.model is done.model:
             outputs = judge.outputs(images)
             return judge.head(outputs), done.head(outputs.detach())

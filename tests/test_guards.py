@@ -14,7 +14,7 @@ ORDER = [
     {"types", "names", "files", "specs"},
     {"freezing", "data", "ops"},
     {"threat_models"},
-    {"rules", "objectives"},
+    {"rules", "objectives", "pictures"},
     {"problem"},
     {"plugins", "models"},
     {"attacks"},

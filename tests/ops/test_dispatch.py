@@ -9,13 +9,13 @@ from torch import Tensor
 
 from featlab import ops
 from featlab.ops import layout, native
-from featlab.ops.schema import DEFINITIONS
 
 from ops_cases import same_bits
 
 STEPS = ["linf_step", "l2_step"]
 PROJECTIONS = ["linf_project", "l2_project"]
 SAMPLES = ["linf_sample", "l2_sample"]
+BALLS = [*STEPS, *PROJECTIONS, *SAMPLES]
 Run = Callable[..., Tensor]
 
 
@@ -65,13 +65,13 @@ CASES = {
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # opcheck itself looks at it
 @pytest.mark.parametrize(
     ("name", "case"),  # draws are made in the logical order: the samplers pass contiguous tensors
-    [(name, case) for name in DEFINITIONS for case in CASES if name not in SAMPLES or case != "channels last"],
+    [(name, case) for name in BALLS for case in CASES if name not in SAMPLES or case != "channels last"],
 )
 def test_opcheck(name: str, case: str) -> None:
     torch.library.opcheck(getattr(torch.ops.featlab, name).default, op_arguments(name, *CASES[case]))
 
 
-@pytest.mark.parametrize("name", DEFINITIONS)
+@pytest.mark.parametrize("name", BALLS)
 def test_one_graph_under_torch_compile(name: str) -> None:
     points, grad, center = CASES["images"]
 

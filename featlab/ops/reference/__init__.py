@@ -6,5 +6,18 @@ the type represents; the result is written into `out`.
 """
 
 from featlab.ops.reference.balls import l2_project, l2_sample, l2_step, linf_project, linf_sample, linf_step
+from featlab.ops.reference.pictures import affine, affine_backward, colour, colour_backward, total_variation
 
-__all__ = ["l2_project", "l2_sample", "l2_step", "linf_project", "linf_sample", "linf_step"]
+__all__ = [
+    "affine",
+    "affine_backward",
+    "colour",
+    "colour_backward",
+    "l2_project",
+    "l2_sample",
+    "l2_step",
+    "linf_project",
+    "linf_sample",
+    "linf_step",
+    "total_variation",
+]
