@@ -4,7 +4,9 @@
 #include <cstring>
 
 #include "kernels.h"
+#include "pictures.h"
 
 namespace featlab::baseline {
 #include "kernels.inc"
+#include "pictures.inc"
 }  // namespace featlab::baseline
