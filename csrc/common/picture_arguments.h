@@ -1,6 +1,8 @@
 // What the operators for pictures demand of their tensors, said once for both devices. Host code only.
 #pragma once
 
+#include <torch/csrc/stable/tensor.h>
+
 #include "arguments.h"
 #include "pictures.h"
 
@@ -54,6 +56,7 @@ inline VariationCall variation_call(const Tensor& images, const Tensor& weight, 
   STD_TORCH_CHECK(value.dim() == 1 && value.numel() == batch.rows && value.is_contiguous(), op,
                   ": value must hold one number per example.");
   STD_TORCH_CHECK(value.device() == images.device(), op, ": all tensors must be on one device.");
+  STD_TORCH_CHECK(batch.size < int64_t{1} << 31, op, ": an image must have less than 2^31 values.");
   const bool wanted = slope.numel() > 0;
   if (wanted) {
     check_like(op, images, {&slope});
