@@ -132,24 +132,33 @@ FEATLAB_FN float mixed_back(const Palette& p, int channel, float x, float y, flo
   return (p.matrix[channel] * x + p.matrix[3 + channel] * y) + p.matrix[6 + channel] * z;
 }
 
+// An axis of a picture: how many pixels, and to where coordinates are cut. Cut to -1 or `length` they read nothing.
+struct Axis {
+  float low, high;
+  int32_t length;
+};
+
+FEATLAB_FN Axis axis_of(int32_t length, bool edge) {
+  return {edge ? 0.0F : -1.0F, static_cast<float>(edge ? length - 1 : length), length};
+}
+
 // The two neighbours of a coordinate on an axis; what is outside has weight 0.
 struct Neighbours {
   int32_t below, above;
   float below_weight, above_weight;
 };
 
-FEATLAB_FN Neighbours neighbours(float at, int32_t length, bool edge) {
-  const float low = edge ? 0.0F : -1.0F;
-  const auto last = static_cast<float>(length - 1);
-  const float high = edge ? last : static_cast<float>(length);
-  const float inside = at > low ? (at < high ? at : high) : low;  // NaN becomes `low`
+// Written without branches, for the vectoriser.
+FEATLAB_FN Neighbours neighbours(float at, Axis axis) {
+  const float raised = at > axis.low ? at : axis.low;  // NaN becomes `low`
+  const float inside = raised < axis.high ? raised : axis.high;
   const auto toward_zero = static_cast<int32_t>(inside);
-  const int32_t below = toward_zero - (static_cast<float>(toward_zero) > inside ? 1 : 0);
-  const int32_t above = below + 1;
+  const int32_t below = toward_zero - static_cast<int32_t>(static_cast<float>(toward_zero) > inside);
+  const int32_t above = below + 1, last = axis.length - 1;
   const float share = inside - static_cast<float>(below);
-  const bool below_in = below >= 0 && below < length, above_in = above < length;
-  return {below_in ? below : (below < 0 ? 0 : length - 1), above_in ? above : length - 1,
-          below_in ? 1.0F - share : 0.0F, above_in ? share : 0.0F};
+  const int32_t raised_below = below < 0 ? 0 : below;
+  const int32_t first = raised_below > last ? last : raised_below, second = above > last ? last : above;
+  return {first, second, first == below ? 1.0F - share : 0.0F, second == above ? share : 0.0F};
 }
 
 }  // namespace featlab

@@ -132,10 +132,10 @@ struct Map {
     }
   }
   __device__ Neighbours columns(int32_t i, int32_t j) const {
-    return neighbours((t[0] * static_cast<float>(j) + t[1] * static_cast<float>(i)) + t[2], width, edge);
+    return neighbours((t[0] * static_cast<float>(j) + t[1] * static_cast<float>(i)) + t[2], axis_of(width, edge));
   }
   __device__ Neighbours rows(int32_t i, int32_t j) const {
-    return neighbours((t[3] * static_cast<float>(j) + t[4] * static_cast<float>(i)) + t[5], height, edge);
+    return neighbours((t[3] * static_cast<float>(j) + t[4] * static_cast<float>(i)) + t[5], axis_of(height, edge));
   }
 };
 

@@ -37,8 +37,9 @@ def colour(
 
     `points` are float32 or float64 of shape (batch, 3, height, width), any real numbers; the matrix (3, 3) mixes their
     channels, `imagenet_colours()` by default. The result has the type `dtype` (that of the points by default, float32,
-    bfloat16) and the memory format asked for. Differentiable once with respect to the points. Raises ValueError for
-    other shapes and types. Source: Olah et al. 2017, as for `imagenet_colours`.
+    bfloat16) and the memory format asked for. On a CUDA device, matrix, mean and std that lie there need no copy.
+    Differentiable once with respect to the points. Raises ValueError for other shapes and types.
+    Source: Olah et al. 2017, as for `imagenet_colours`.
     """
     check_pictures("colour", points)
     if points.shape[1] != 3:

@@ -23,7 +23,7 @@ def total_variation(images: Images, *, weight: PerExample = 1.0, form: Form = "l
     `weight` is one number or one each. Differentiable once with respect to the images. Raises ValueError for other
     shapes and types, an unknown form and a delta that is not positive.
     Source: Mahendran and Vedaldi 2015, section 3.2 (beta = 2: `l2`; beta = 1, each direction by itself: `l1`);
-    Huber 1964, equation 2.
+    Huber 1964.
     """
     weights = _weights(images, weight)
     value: Scores = _TotalVariation.apply(images, weights, *_cost(form, delta))

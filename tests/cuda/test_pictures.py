@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from featlab.ops import reference
+from featlab.ops import native, reference
 
 from emulator import Emulator
 from ops_cases import quick, same_bits
@@ -133,6 +133,9 @@ def agree(kernels: Emulator, images: Tensor, theta: Tensor, edge: bool) -> None:
     reference.affine_backward(images, theta, edge, expected)
     ours = emulated_affine(kernels, "affine_backward", images, theta, edge)
     torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
+    if native.LIBRARIES["cpu"].loaded:  # it scatters where this kernel gathers, in the same order
+        torch.ops.featlab.affine_backward(images, theta, edge, expected)
+        assert same_bits(ours, expected)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
