@@ -27,6 +27,10 @@ format: .venv/installed
 	$(BIN)/ruff format
 	$(BIN)/clang-format -i $(CXX_FILES)
 
+# A smoke run of every bench; `.venv/bin/python -m benchmarks --help` says how to measure in full.
+bench: .venv/installed
+	$(BIN)/python -m benchmarks ops attacks train tasks --quick
+
 # PyTorch first: featlab's extension is built against the PyTorch that it will run with.
 .venv/installed: $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

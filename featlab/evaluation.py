@@ -12,11 +12,13 @@ from torch import nn
 
 from featlab.attacks import Attack, Model, suite
 from featlab.data import Data, as_data, batches, check_images
+from featlab.engine import Engine
+from featlab.engine import engine as engine_of
 from featlab.freezing import frozen
 from featlab.objectives import cross_entropy
 from featlab.problem import maximize
 from featlab.threat_models import ThreatModel
-from featlab.types import Images, Labels, Progress, Verdicts, silent
+from featlab.types import Images, Labels, Progress, Rows, Seeds, Verdicts, silent
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ def evaluate(
     *,
     within: ThreatModel,
     suite: str | Sequence[Attack] = "pgd",
+    engine: str | Engine = "auto",
     batch_size: int = 512,
     seed: int = 0,
     progress: Progress = silent,
@@ -122,15 +125,16 @@ def evaluate(
     """Return clean and robust accuracy under an ensemble of attacks.
 
     Each attack starts from the clean images that are still classified as their label says; an image counts as robust
-    only if no attack has it. Whether an attack has an image is judged once more on the returned image itself.
+    only if no attack has it. Whether an attack has an image is judged once more on the returned image itself, by the
+    model as it is, whatever copy of it the `engine` lets the attack follow: "auto" one that computes the same bits,
+    "fast" the quickest. An image that only the copy was fooled by is attacked again through the model itself.
     """
     data = as_data(data)
     clean = correct(model, data, batch_size=batch_size)
     held, after = clean, []
+    trial = _Trial.of(model, data, engine=engine, batch_size=batch_size, seed=seed)
     for attack in _attacks(suite):
-        held = _hold(
-            model, data, held, attack=attack, within=within, batch_size=batch_size, seed=seed, progress=progress
-        )
+        held = trial.hold(held, attack, within, progress=progress)
         after.append((attack, Accuracy.of(held)))
     return Evaluation(
         clean=Accuracy.of(clean),
@@ -143,39 +147,13 @@ def evaluate(
     )
 
 
-def _hold(
-    model: Model,
-    data: Data,
-    held: Verdicts,
-    *,
-    attack: Attack,
-    within: ThreatModel,
-    batch_size: int,
-    seed: int,
-    progress: Progress = silent,
-) -> Verdicts:
-    """Return which of the images that held so far hold against one more attack."""
-    device, done, total = device_of(model), 0, int(held.sum())
-    held = held.clone()
-    progress(attack.name, done, total)
-    for index in held.nonzero()[:, 0].split(batch_size):
-        images, labels = data.images(index).to(device), data.labels[index].to(device)
-        if done == 0:
-            _warn_of_zero_gradients(model, images, labels)
-        rows = within.rows(index.to(device))
-        found = maximize(attack.problem(model, images, labels, within=rows, seed=seed, examples=index))
-        held[index] = (predict(model, found) == labels).cpu()
-        done += len(index)
-        progress(attack.name, done, total)
-    return held
-
-
 def curve(
     model: Model,
     data: Data | tuple[Images, Labels],
     *,
     along: Sequence[ThreatModel],
     suite: str | Sequence[Attack] = "quick",
+    engine: str | Engine = "auto",
     batch_size: int = 512,
     seed: int = 0,
     progress: Progress = silent,
@@ -186,13 +164,73 @@ def curve(
     """
     data = as_data(data)
     held, points = correct(model, data, batch_size=batch_size), []
+    trial = _Trial.of(model, data, engine=engine, batch_size=batch_size, seed=seed)
     progress("curve", 0, len(along))
     for within in along:
         for attack in _attacks(suite):
-            held = _hold(model, data, held, attack=attack, within=within, batch_size=batch_size, seed=seed)
+            held = trial.hold(held, attack, within)
         points.append(Accuracy.of(held))
         progress("curve", len(points), len(along))
     return points
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """A model on trial: the copy of it that attacks follow, and whether it answers the same images twice alike."""
+
+    model: Model
+    follow: Model
+    data: Data
+    batch_size: int
+    seed: int
+    steady: bool
+
+    @staticmethod
+    def of(model: Model, data: Data, *, engine: str | Engine, batch_size: int, seed: int) -> _Trial:
+        """Return the trial, with the model prepared once for all attacks."""
+        follow = engine_of(engine).prepare(model)
+        first = data.images(torch.arange(min(len(data), 16))).to(device_of(model))
+        return _Trial(model, follow, data, batch_size, seed, is_steady(follow, first))
+
+    def hold(self, held: Verdicts, attack: Attack, within: ThreatModel, *, progress: Progress = silent) -> Verdicts:
+        """Return which of the images that held so far hold against one more attack."""
+        done, total, held = 0, int(held.sum()), held.clone()
+        progress(attack.name, done, total)
+        for index in held.nonzero()[:, 0].split(self.batch_size):
+            held[index] = self._withstood(attack, within.rows(index.to(device_of(self.model))), index, first=done == 0)
+            done += len(index)
+            progress(attack.name, done, total)
+        return held
+
+    def _withstood(self, attack: Attack, within: ThreatModel, index: Rows, *, first: bool) -> Verdicts:
+        """Return which rows of a batch the model still answers rightly after the attack."""
+        device = device_of(self.model)
+        images, labels = self.data.images(index).to(device), self.data.labels[index].to(device)
+        if first:
+            _warn_of_zero_gradients(self.model, images, labels)
+        found = self._attacked(self.follow, attack, images, labels, within=within, examples=index)
+        held = predict(self.model, found) == labels
+        if self.follow is not self.model:
+            again = (held & (predict(self.follow, found) != labels)).nonzero()[:, 0]
+            rows, examples = within.rows(again), index[again.cpu()]
+            found = self._attacked(self.model, attack, images[again], labels[again], within=rows, examples=examples)
+            held[again] = predict(self.model, found) == labels[again]
+        return held.cpu()
+
+    def _attacked(
+        self, through: Model, attack: Attack, images: Images, labels: Labels, *, within: ThreatModel, examples: Seeds
+    ) -> Images:
+        """Return what one attack finds for a batch through the model, or through the copy of it."""
+        problem = attack.problem(
+            through, images, labels, within=within, seed=self.seed, examples=examples, detect_cycles=self.steady
+        )
+        return maximize(problem)
+
+
+def is_steady(model: Model, images: Images) -> bool:
+    """Return whether a model answers the same images twice with the same bits, as one with random parts does not."""
+    with frozen(model), torch.no_grad():
+        return torch.equal(model(images), model(images))
 
 
 def _attacks(chosen: str | Sequence[Attack]) -> Sequence[Attack]:

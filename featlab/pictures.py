@@ -75,6 +75,11 @@ class Jittered(Objective):
         examples = index if self.examples is None else self.examples.to(index.device)[index]
         return replace(self, inner=self.inner.rows(index), examples=examples)
 
+    @property
+    def random(self) -> bool:
+        """A draw at each evaluation is what this is for."""
+        return True
+
     def at(self, draw: int, /) -> Jittered:
         """Return the objective with the random maps of this draw."""
         return replace(self, inner=self.inner.at(draw), step=draw)

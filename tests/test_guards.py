@@ -1,8 +1,10 @@
 """What keeps the tree as it was designed: imports run one way, one loop, small functions, no tunnels, no strays."""
 
 import ast
+import importlib.metadata
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,10 +16,11 @@ ORDER = [
     {"types", "names", "files", "specs"},
     {"freezing", "data", "ops"},
     {"threat_models"},
-    {"rules", "objectives", "pictures"},
+    {"rules", "adaptive", "objectives", "pictures"},
     {"problem"},
     {"plugins", "models"},
     {"attacks"},
+    {"engine"},
     {"evaluation"},
     {"training"},
     {"datasets"},
@@ -145,3 +148,25 @@ def test_no_path_of_a_machine_in_any_tracked_text():
             continue
         text = path.read_text(encoding="utf-8")
         assert str(ROOT.parent) + "/" not in text or len(ROOT.parent.parts) < 2, path
+
+
+LICENCES = re.compile(r"MIT|BSD|Apache|MPL|HPND|PSF|Python Software Foundation|Unlicense|public domain", re.I)
+
+
+def required():
+    """Return the distributions that pyproject.toml names, for users and for developers."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    return sorted({re.match(r"[\w-]+", line)[0] for line in lines} - {"featlab"})
+
+
+@pytest.mark.parametrize("name", required())
+def test_what_we_stand_on_has_a_free_and_permissive_licence(name):
+    try:
+        facts = importlib.metadata.metadata(name)
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip(f"{name} is not installed")
+    classifiers = [line for line in facts.get_all("Classifier", []) if line.startswith("License")]
+    said = " ".join([facts.get("License-Expression") or "", (facts.get("License") or "")[:200], *classifiers])
+    assert LICENCES.search(said), said
+    assert "GPL" not in said, said

@@ -160,3 +160,14 @@ def test_the_box_is_normalised_gradient_ascent():
     torch.testing.assert_close(cut.double(), expected.clamp(-0.5, 0.5), rtol=0, atol=3e-7)
     endless = ops.l2_step(points, grad, points, eps=float("inf"), step_size=size, low=-0.5, high=0.5)
     assert torch.equal(cut, endless)
+
+
+def test_a_random_score_is_not_taken_to_go_round_in_circles(pictures):
+    """With steps of size zero every example comes back to where it was; the next draw may still score more."""
+    score = fl.jittered(Middle(torch.ones(6)), jitter=3, seed=1) - 0.0 * fl.total_variation()
+    assert score.random
+    assert not (fl.total_variation() - fl.stay_near(pictures)).random
+    options = {"step_size": 0.0, "steps": 6, "keep": "best"}
+    frames = list(fl.ascend(problem(score, pictures, detect_cycles=True, **options)))
+    assert [frame.number for frame in frames] == list(range(7))
+    assert len({frame.scores[0].item() for frame in frames}) > 1

@@ -1,6 +1,7 @@
 """The loop: closed forms on linear models, what leaves the batch, and that nothing of the caller's changes."""
 
 import copy
+import dataclasses
 import itertools
 
 import pytest
@@ -145,6 +146,64 @@ def test_finished_examples_cost_no_forward_pass(linear, middle):
     assert len(seen) <= 21  # Scores and verdicts come from one pass.
 
 
+class Maze(nn.Module):
+    """Three classes of sines of the images, so that steps of one size go astray, and some in circles."""
+
+    def __init__(self, seed):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.waves = torch.randn(6, 9, generator=generator, dtype=torch.float64) * 8
+        self.heads = torch.randn(9, 3, generator=generator, dtype=torch.float64)
+        self.passes = 0
+
+    def forward(self, images):
+        self.passes += len(images)
+        # Summed one by one, so that an example's bits do not depend on its batch.
+        waves = torch.sin((images[:, :, None] * self.waves).sum(dim=1))
+        return (waves[:, :, None] * self.heads).sum(dim=1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), steps=st.integers(1, 40), restarts=st.integers(1, 2), stop=st.booleans())
+def test_cycles_are_left_with_the_same_images_to_the_bit(seed, steps, restarts, stop):
+    model = Maze(seed)
+    images = torch.rand(8, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    options = {"within": Cube(0.3), "steps": steps, "step_size": 0.1, "stop": stop, "restarts": restarts}
+    problem = fl.pgd(model, images, model(images).argmax(dim=1), random_start=restarts > 1, seed=seed, **options)
+    found = fl.maximize(dataclasses.replace(problem, detect_cycles=True))
+    assert torch.equal(found, fl.maximize(problem))
+
+
+def test_going_round_in_circles_is_noticed():
+    def passes(detect_cycles):
+        model = Maze(1)
+        images = torch.rand(64, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        problem = fl.pgd(model, images, torch.zeros(64).long(), within=Cube(0.3), steps=100, step_size=0.1)
+        fl.maximize(dataclasses.replace(problem, detect_cycles=detect_cycles))
+        return model.passes
+
+    assert passes(False) == 101 * 64
+    assert passes(True) < passes(False) / 2
+
+
+def test_frames_of_examples_that_went_round_stay(linear, middle):
+    """A gradient of zero stands still, which is the shortest circle."""
+    flat = fl.Problem(lambda images: 0 * images.flatten(1).sum(dim=1), middle, Cube(0.1), 5, 0.02, detect_cycles=True)
+    with pytest.raises(ValueError, match="plain function"):
+        fl.maximize(flat)
+    still = fl.Problem(0 * fl.margin(linear, own_labels(linear, middle)), middle, Cube(0.1), 5, 0.02)
+    frames = list(fl.ascend(dataclasses.replace(still, detect_cycles=True)))
+    assert [frame.number for frame in frames] == [0, 1]
+    assert torch.equal(frames[-1].images, middle)
+
+
+def test_momentum_is_part_of_where_an_example_is(linear, middle):
+    labels = own_labels(linear, middle)
+    options = {"within": Cube(0.05), "steps": 30, "step_size": 0.02, "rule": fl.Momentum(0.9)}
+    problem = fl.pgd(linear, middle, labels, **options)
+    assert torch.equal(fl.maximize(dataclasses.replace(problem, detect_cycles=True)), fl.maximize(problem))
+
+
 def everything(model):
     return (
         {name: module.training for name, module in model.named_modules()},
@@ -243,6 +302,7 @@ BAD = [
     ({"step_size": torch.ones(5)}, r"one value or one per example, \(3,\)"),
     ({"step_size": float("nan")}, "finite"),
     ({"keep": "worst"}, "'best' or 'last'"),
+    ({"keep": "last", "detect_cycles": True}, "a walk in a circle"),
 ]
 
 

@@ -99,4 +99,47 @@ inline const int64_t* identities(const char* op, const Tensor& examples, const T
   return examples.const_data_ptr<int64_t>();
 }
 
+inline int64_t* prints_of(const char* op, const Tensor& values, const Tensor& out) {
+  STD_TORCH_CHECK(out.scalar_type() == ScalarType::Long, op, ": fingerprints are int64.");
+  STD_TORCH_CHECK(out.device() == values.device(), op, ": all tensors must be on one device.");
+  STD_TORCH_CHECK(out.numel() == values.size(0) && out.is_contiguous(), op, ": one fingerprint per example.");
+  return out.mutable_data_ptr<int64_t>();
+}
+
+// Which rows are to be written, and where to.
+struct Choice {
+  const bool* take;
+  const int64_t* index;
+  int64_t rows;
+
+#if defined(__CUDACC__)
+  __host__ __device__
+#endif
+      bool holds(int64_t row) const {
+    return row >= 0 && row < rows;
+  }
+};
+
+inline Choice choice_of(const char* op, const Tensor& values, const Tensor& take, const Tensor& index,
+                        const Tensor& best) {
+  STD_TORCH_CHECK(take.scalar_type() == ScalarType::Bool && take.is_contiguous(), op, ": take must be bool.");
+  STD_TORCH_CHECK(take.numel() == values.size(0), op, ": take must have one entry per row.");
+  STD_TORCH_CHECK(best.dim() == values.dim(), op, ": values must be like rows of best.");
+  batch_of(op, best);
+  for (int64_t d = 1; d < best.dim(); ++d) {
+    const bool strides = best.size(d) == 1 || best.stride(d) == values.stride(d);
+    STD_TORCH_CHECK(best.size(d) == values.size(d) && strides, op, ": values must be like rows of best.");
+  }
+  STD_TORCH_CHECK(best.device() == values.device() && take.device() == values.device(), op,
+                  ": all tensors must be on one device.");
+  return {take.const_data_ptr<bool>(), identities(op, index, values), best.size(0)};
+}
+
+inline const bool* verdicts(const char* op, const Tensor& each, const Tensor& out) {
+  STD_TORCH_CHECK(each.scalar_type() == ScalarType::Bool, op, ": verdicts must be bool.");
+  STD_TORCH_CHECK(each.device() == out.device(), op, ": all tensors must be on one device.");
+  STD_TORCH_CHECK(each.numel() == out.size(0) && each.is_contiguous(), op, ": one verdict per example, contiguous.");
+  return each.const_data_ptr<bool>();
+}
+
 }  // namespace featlab

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "../common/fingerprint.h"
 #include "../common/steps.h"
 
 namespace featlab {
@@ -37,6 +38,7 @@ struct Kernels {
   void (*l2_step[kGradKinds])(const StepRow&);
   void (*linf_sample)(const SampleRow&);
   void (*l2_sample)(const SampleRow&);
+  uint64_t (*fingerprint)(const float* values, int64_t size);
 };
 
 namespace baseline {

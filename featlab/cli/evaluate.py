@@ -18,7 +18,10 @@ from featlab.cli.progress import shown
 @click.option(
     "--threat-model", "specs", multiple=True, type=options.SPEC, help="For example l2:eps=1/2; may be repeated."
 )
-@click.option("--suite", default="pgd", show_default=True, help="The attacks: quick or pgd.")
+@click.option("--suite", default="pgd", show_default=True, help="The attacks: quick, pgd, apgd or apgd-t.")
+@click.option(
+    "--engine", default="auto", show_default=True, help="What attacks follow: auto, the model; fast, a quicker copy."
+)
 @click.option("--count", type=click.IntRange(min=1), help="So many test images, balanced; all by default.")
 @options.BATCH_SIZE
 @options.DEVICE
@@ -31,6 +34,7 @@ def evaluate(
     root: Path | None,
     specs: tuple[str, ...],
     suite: str,
+    engine: str,
     count: int | None,
     batch_size: int,
     device: str,
@@ -39,9 +43,10 @@ def evaluate(
 ) -> None:
     """Evaluate MODEL (file:PATH, torchvision:NAME, robustness:PATH, module.py:factory, ...) on test images."""
     import featlab as fl
-    from featlab import attacks
+    from featlab.attacks import suite as suite_of
+    from featlab.engine import engine as engine_of
 
-    chosen = attacks.suite(suite)
+    chosen, how = suite_of(suite), engine_of(engine)
     net = fl.load(model, device=device)
     examples = fl.open_data(data, train=False, root=root, count=count)
     with shown() as progress:
@@ -51,6 +56,7 @@ def evaluate(
                 examples,
                 within=fl.threat_model(spec),
                 suite=chosen,
+                engine=how,
                 batch_size=batch_size,
                 seed=seed,
                 progress=lambda stage, done, total, spec=spec: progress(f"{spec} {stage}", done, total),

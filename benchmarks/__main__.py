@@ -1,0 +1,61 @@
+"""The command line: `python -m benchmarks ops attacks --json FILE`."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import sys
+from pathlib import Path
+
+import click
+import torch
+from rich.console import Console
+
+from benchmarks import tables
+from benchmarks.options import Options
+from benchmarks.rows import BENCHES, Conditions, Row, write
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("what", nargs=-1, required=True, type=click.Choice([*BENCHES, "tables"]))
+@click.option("--quick", is_flag=True, help="Small sizes and few rounds: about two minutes for everything.")
+@click.option("--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the rows to this file.")
+@click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
+@click.option("--threads", type=click.IntRange(min=1), help="So many threads on the CPU; PyTorch's own number without.")
+@click.option("--only", default="", help="Only measurements whose name matches this regular expression.")
+def main(what: tuple[str, ...], quick: bool, path: Path | None, device: str, threads: int | None, only: str) -> None:
+    """Measure featlab beside its rivals, a table per bench; `tables` writes the results into benchmarks/README.md.
+
+    FILE keeps the rows of measurements that do not run.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise click.UsageError("--device cuda needs a CUDA device that PyTorch sees, and there is none")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    options = Options(torch.device(device), quick, only)
+    conditions, console = Conditions.here(options.device), Console()
+    console.width = max(console.width, 120)
+    for name in dict.fromkeys(what):
+        if name == "tables":
+            continue
+        found = measured(name, options, conditions, path)
+        console.print(tables.shown(tables.TITLES[name], found))
+    if "tables" in what:
+        tables.rewrite()
+
+
+def measured(name: str, options: Options, conditions: Conditions, path: Path | None) -> list[Row]:
+    """Return the rows of one bench; each measurement is written and named on stderr when it ends."""
+    rows: list[Row] = []
+    found = importlib.import_module(f"benchmarks.{name}").run(options)
+    for measurement, group in itertools.groupby(found, key=lambda row: row.name):
+        stamped = [conditions.stamp(row) for row in group]
+        rows += stamped
+        if path is not None:
+            write(path, stamped)  # At once, so that a run that is stopped loses nothing.
+        click.echo(f"{name}: {measurement}", err=True)
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())

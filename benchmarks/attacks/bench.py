@@ -1,0 +1,143 @@
+"""Run the comparisons and the ladder on each net."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from benchmarks import nets
+from benchmarks.attacks.ladder import LEVERS, QUICK
+from benchmarks.attacks.providers import PROVIDERS
+from benchmarks.attacks.setting import Attack, Setting, as_found, excess, fooled
+from benchmarks.options import Options, compared
+from benchmarks.rows import Row
+from benchmarks.timing import Budget, interleaved
+
+
+@dataclass(frozen=True)
+class Target:
+    """A net, the attacks that it is given (name, norm, eps), and how many images and rounds."""
+
+    attacks: tuple[tuple[str, str, float], ...]
+    batch: int
+    budget: Budget
+    quick_batch: int = 0
+
+    def has(self, attack: str, norm: str, *, ladder: bool, quick: bool) -> bool:
+        """Return whether an attack runs; --quick and ladders of large nets have the first of each kind alone."""
+        first = next(other for other in self.attacks if other[0] == attack)[:2] == (attack, norm)
+        if quick:
+            return self.quick_batch > 0 and first and not (ladder and self.budget is LARGE)
+        return first or not (ladder and self.budget is LARGE)
+
+
+SMALL = Budget(20.0, 3, 15)
+LARGE = Budget(0.0, 2)
+TARGETS = {
+    "small_cnn standard": Target(
+        (
+            ("pgd", "linf", 0.1),
+            ("pgd", "l2", 1.5),
+            ("apgd", "linf", 0.1),
+            ("apgd", "l2", 1.5),
+            ("apgd", "l1", 12.0),
+        ),
+        128,
+        SMALL,
+        quick_batch=32,
+    ),
+    "small_cnn robust linf": Target((("pgd", "linf", 0.1), ("apgd", "linf", 0.1)), 128, SMALL),
+    "small_cnn robust l2": Target((("pgd", "l2", 1.5), ("apgd", "l2", 1.5), ("apgd", "l1", 12.0)), 128, SMALL),
+    "resnet18 standard": Target(
+        (
+            ("pgd", "linf", 8 / 255),
+            ("pgd", "l2", 0.5),
+            ("apgd", "linf", 8 / 255),
+            ("apgd", "l2", 0.5),
+            ("apgd", "l1", 12.0),
+        ),
+        8,
+        LARGE,
+        quick_batch=2,
+    ),
+}
+
+
+def run(options: Options) -> Iterator[Row]:
+    """Yield the rows of every comparison that is wanted, and of the ladder."""
+    for net, target in TARGETS.items():
+        for attack, norm, eps in target.attacks:
+            steps = 4 if options.quick else 50
+            name = f"{attack}-{norm}-{steps} {net}"
+            levers = {lever: LEVERS[lever] for lever in (QUICK if options.quick else LEVERS)}
+            sides = {"": PROVIDERS[attack]} | ({"ladder ": levers} if attack == "pgd" else {})
+            for prefix, attacks in sides.items():
+                wanted = target.has(attack, norm, ladder=bool(prefix), quick=options.quick)
+                if wanted and options.wants(prefix + name):
+                    setting, recipe = setting_of(net, target, options, norm, eps, steps)
+                    rows = measure(prefix + name, setting, attacks, budget_of(target, options), str(recipe))
+                    yield from rows if prefix else compared(rows)
+
+
+def budget_of(target: Target, options: Options) -> Budget:
+    """Return how often each attack runs."""
+    return Budget(0.0, 1) if options.quick else target.budget
+
+
+def setting_of(
+    net: str, target: Target, options: Options, norm: str, eps: float, steps: int
+) -> tuple[Setting, nets.Recipe]:
+    """Return what all attacks of a comparison are given: images that the net classifies correctly."""
+    recipe = nets.RECIPES[net].quick() if options.quick else nets.RECIPES[net]
+    model = nets.net(recipe, options.device)
+    batch = target.quick_batch if options.quick else target.batch
+    images, labels = (tensor.to(options.device) for tensor in nets.images_of(recipe, train=False, count=4 * batch))
+    with torch.no_grad():
+        right = (model(images).argmax(dim=1) == labels).nonzero()[:batch, 0]
+    return Setting(model, images[right], labels[right], norm, eps, steps), recipe
+
+
+def measure(name: str, setting: Setting, attacks: Mapping[str, Attack], budget: Budget, what: str) -> list[Row]:
+    """Return a row for each attack, with what it fooled and how exactly it stayed inside."""
+    found: dict[str, Tensor] = {}
+
+    def timed(provider: str, attack: Attack) -> object:
+        def call(given: Setting) -> None:
+            with as_found(given.model):
+                found[provider] = attack(given)
+                if given.images.device.type == "cuda":
+                    torch.cuda.synchronize()
+
+        return call
+
+    short = replace(setting, images=setting.images[:2], labels=setting.labels[:2], steps=4)
+    calls = {provider: timed(provider, attack) for provider, attack in attacks.items()}
+    # Attacks read the device, so on CUDA too they are timed by the wall clock, with everything they launch.
+    results = interleaved(
+        calls, {provider: [setting] for provider in calls}, device=torch.device("cpu"), budget=budget, warm=short
+    )
+    rows = []
+    for provider, result in results.items():
+        row = Row(
+            bench="attacks",
+            name=name,
+            provider=provider,
+            shape="x".join(map(str, setting.images.shape)),
+            dtype="float32",
+            error=result.error,
+            **result.columns(),
+        )
+        if provider in found and result.error is None:
+            beyond = f"beyond the ball by {excess(setting, found[provider]):.1e} eps"
+            note = f"{result.how}, {len(result.seconds)} rounds, {beyond}; {what}"
+            row = replace(row, fooled=round(fooled(setting, found[provider]), 4), note=note)
+        rows.append(row)
+    return [with_default(row, rows) for row in rows]
+
+
+def with_default(row: Row, rows: list[Row]) -> Row:
+    """Return a lever's row with its ratio to the default."""
+    return row.with_ratios([other for other in rows if other.provider == "default"])

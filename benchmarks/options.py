@@ -1,0 +1,35 @@
+"""What the command line says to every bench."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from benchmarks.rows import Row
+from benchmarks.timing import Budget
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much to measure, where, and which measurements."""
+
+    device: torch.device
+    quick: bool = False
+    only: str = ""
+
+    def wants(self, name: str) -> bool:
+        """Return whether a measurement's name contains the pattern of --only."""
+        return re.search(self.only, name) is not None
+
+    def budget(self, *, seconds: float, least: int, quick_seconds: float, quick_least: int) -> Budget:
+        """Return the budget of one measurement."""
+        return Budget(quick_seconds, quick_least) if self.quick else Budget(seconds, least)
+
+
+def compared(rows: list[Row]) -> Iterator[Row]:
+    """Yield the rows of one measurement, those of featlab with their ratios."""
+    for row in rows:
+        yield row.with_ratios(rows) if row.provider.startswith("featlab") else replace(row, ratio=None)

@@ -1,0 +1,140 @@
+"""Tasks beside plain PyTorch loops that do the same: large-eps adversarial examples, and representation inversion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import featlab as fl
+from benchmarks import nets
+from benchmarks.options import Options, compared
+from benchmarks.rows import Row
+from benchmarks.timing import interleaved
+
+EPS = 6.0
+NETS = {"small_cnn robust l2": 64, "resnet18 standard": 8}
+Way = Callable[[fl.Classifier, Tensor, Tensor, int], Tensor]
+
+
+def run(options: Options) -> Iterator[Row]:
+    """Yield the rows of each task on each net."""
+    for net, batch in NETS.items():
+        if options.quick and net.startswith("resnet18"):
+            continue
+        for task, (full, ways, judge) in TASKS.items():
+            steps = 5 if options.quick else full
+            name = f"{task}-{steps} {net}"
+            if options.wants(name):
+                yield from measure(name, net, options, batch, steps, ways, judge)
+
+
+def measure(
+    name: str,
+    net: str,
+    options: Options,
+    batch: int,
+    steps: int,
+    ways: dict[str, Way],
+    judge: Callable[[fl.Classifier, Tensor, Tensor], str],
+) -> Iterator[Row]:
+    """Yield a row for each way to do one task, with what came of it."""
+    recipe = nets.RECIPES[net].quick() if options.quick else nets.RECIPES[net]
+    model = nets.net(recipe, options.device)
+    images = nets.images_of(recipe, train=False, count=2 * batch)[0].to(options.device)
+    start, goal = images[:batch], images[batch:]
+    found: dict[str, Tensor] = {}
+
+    def timed(provider: str, way: Way) -> Callable[[object], None]:
+        def call(_: object) -> None:
+            found[provider] = way(model, start, goal, steps)
+            if options.device.type == "cuda":
+                torch.cuda.synchronize()
+
+        return call
+
+    calls = {provider: timed(provider, way) for provider, way in ways.items()}
+    budget = options.budget(seconds=10.0, least=3, quick_seconds=0.0, quick_least=1)
+    results = interleaved(calls, {provider: [None] for provider in calls}, device=torch.device("cpu"), budget=budget)
+    rows = []
+    for provider, result in results.items():
+        shape = "x".join(map(str, start.shape))
+        row = Row(bench="tasks", name=name, provider=provider, shape=shape, dtype="float32", error=result.error)
+        if result.error is None:
+            note = f"{result.how}, {len(result.seconds)} rounds, {judge(model, found[provider], goal)}; {recipe}"
+            row = replace(row, **result.columns(), note=note)
+        rows.append(row)
+    yield from compared(rows)
+
+
+def targets(model: fl.Classifier, goal: Tensor) -> Tensor:
+    """Return the classes to move to: the answers for the goals."""
+    return fl.predict(model, goal)
+
+
+def featlab_large_eps(model: fl.Classifier, start: Tensor, goal: Tensor, steps: int) -> Tensor:
+    """Return the task's result."""
+    within, labels = fl.threat_model("l2", eps=EPS), targets(model, goal)
+    return fl.maximize(fl.task("large-eps")(model=model, images=start, labels=labels, within=within, steps=steps))
+
+
+def plain_large_eps(model: fl.Classifier, start: Tensor, goal: Tensor, steps: int) -> Tensor:
+    """Return targeted PGD in l2 in plain PyTorch."""
+    labels, points, size = targets(model, goal), start.clone(), 2.5 * EPS / steps
+    for _ in range(steps):
+        points = points.detach().requires_grad_()
+        (grad,) = torch.autograd.grad(F.cross_entropy(model(points), labels, reduction="sum"), points)
+        with torch.no_grad():
+            moved = points - size * unit(grad) - start
+            points = (start + moved.renorm(2, 0, EPS)).clamp(0, 1)
+    return points.detach()
+
+
+def featlab_invert(model: fl.Classifier, start: Tensor, goal: Tensor, steps: int) -> Tensor:
+    """Return the task's result."""
+    problem = fl.task("invert")(model=model, images=start, reference=goal, steps=steps, step_size=0.1)
+    return fl.maximize(problem)
+
+
+def plain_invert(model: fl.Classifier, start: Tensor, goal: Tensor, steps: int) -> Tensor:
+    """Return normalised gradient descent on the relative distance of representations, in plain PyTorch."""
+    extract = fl.extractor(model, "penultimate")
+    with torch.no_grad():
+        wanted = extract(goal)
+    points = start.clone()
+    for _ in range(steps):
+        points = points.detach().requires_grad_()
+        distance = (extract(points) - wanted).norm(dim=1) / wanted.norm(dim=1)
+        (grad,) = torch.autograd.grad(distance.sum(), points)
+        with torch.no_grad():
+            points = (points - 0.1 * unit(grad)).clamp(0, 1)
+    return points.detach()
+
+
+def unit(grad: Tensor) -> Tensor:
+    """Return each example's gradient at length one."""
+    return grad / (grad.flatten(1).norm(dim=1) + 1e-10).reshape(-1, *[1] * (grad.dim() - 1))
+
+
+def reached(model: fl.Classifier, found: Tensor, goal: Tensor) -> str:
+    """Say how many images the net gives the wanted class."""
+    return f"{float((fl.predict(model, found) == targets(model, goal)).float().mean()):.0%} reach their class"
+
+
+def distance(model: fl.Classifier, found: Tensor, goal: Tensor) -> str:
+    """Say how near the representations came."""
+    extract = fl.extractor(model, "penultimate")
+    with torch.no_grad():
+        wanted = extract(goal)
+        left = (extract(found) - wanted).norm(dim=1) / wanted.norm(dim=1)
+    return f"relative distance {float(left.mean()):.3f}"
+
+
+TASKS = {
+    "large-eps": (40, {"featlab": featlab_large_eps, "plain loop": plain_large_eps}, reached),
+    "invert": (100, {"featlab": featlab_invert, "plain loop": plain_invert}, distance),
+}
+"""Each task: its steps, who does it, and what is said of the result."""
