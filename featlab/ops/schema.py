@@ -15,7 +15,7 @@ _STEP = (
     "(Tensor points, Tensor grad, Tensor center, Tensor eps, Tensor step_size, float low, float high, Tensor(a!) out)"
 )
 _PROJECT = "(Tensor points, Tensor center, Tensor eps, float low, float high, Tensor(a!) out)"
-_VARIATION = "(Tensor images, Tensor weight, int form, float delta, Tensor(a!) value, Tensor(b!) slope)"
+_VARIATION = "(Tensor images, Tensor weight, int kind, float delta, Tensor(a!) value, Tensor(b!) slope)"
 _COLOUR = "(Tensor points, Tensor matrix, Tensor mean, Tensor std, Tensor(a!) out)"
 _COLOUR_BACKWARD = "(Tensor grad, Tensor points, Tensor matrix, Tensor std, Tensor(a!) out)"
 _AFFINE = "(Tensor images, Tensor theta, bool edge, Tensor(a!) out)"

@@ -13,36 +13,36 @@ L1, L2, HUBER = 0, 1, 2
 """What a difference d between neighbours costs: |d|, d^2, or d^2 / (2 delta) up to delta and |d| - delta / 2 beyond."""
 
 
-def total_variation(images: Tensor, weight: Tensor, form: int, delta: float, value: Tensor, slope: Tensor) -> None:
+def total_variation(images: Tensor, weight: Tensor, kind: int, delta: float, value: Tensor, slope: Tensor) -> None:
     """Write weight * sum of cost(x[i + 1] - x[i]) over both directions to `value`, and its gradient to `slope`.
 
     Sums are taken in float64. A `slope` without elements is not wanted.
     """
     across, down = images.diff(dim=-1), images.diff(dim=-2)
-    length = total(_cost(across, form, delta).double()) + total(_cost(down, form, delta).double())
+    length = total(_cost(across, kind, delta).double()) + total(_cost(down, kind, delta).double())
     value.copy_(length.flatten() * weight.double())
     if slope.numel() == 0:
         return
-    along, below = _slope(across, form, delta), _slope(down, form, delta)
+    along, below = _slope(across, kind, delta), _slope(down, kind, delta)
     horizontal = F.pad(along, (1, 0)) - F.pad(along, (0, 1))
     vertical = F.pad(below, (0, 0, 1, 0)) - F.pad(below, (0, 0, 0, 1))
     slope.copy_(spread(weight, images) * (horizontal + vertical))
 
 
-def _cost(step: Tensor, form: int, delta: float) -> Tensor:
-    if form == L1:
+def _cost(step: Tensor, kind: int, delta: float) -> Tensor:
+    if kind == L1:
         return step.abs()
-    if form == L2:
+    if kind == L2:
         return step * step
     size = step.abs()
     return torch.where(size <= delta, step * step * (0.5 / delta), size - 0.5 * delta)
 
 
-def _slope(step: Tensor, form: int, delta: float) -> Tensor:
+def _slope(step: Tensor, kind: int, delta: float) -> Tensor:
     """Return the derivative of the cost; that of |d| is 0 at 0."""
-    if form == L1:
+    if kind == L1:
         return torch.where(step > 0, 1.0, torch.where(step < 0, -1.0, 0.0)).to(step.dtype)
-    if form == L2:
+    if kind == L2:
         return 2.0 * step
     return (step * (1.0 / delta)).clamp(-1.0, 1.0)
 
