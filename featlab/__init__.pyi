@@ -34,6 +34,8 @@ from .objectives import match as match
 from .objectives import misclassified as misclassified
 from .objectives import objective as objective
 from .objectives import stay_near as stay_near
+from .pictures import jittered as jittered
+from .pictures import total_variation as total_variation
 from .plugins import Entry as Entry
 from .plugins import extractor as extractor
 from .plugins import hookimpl as hookimpl

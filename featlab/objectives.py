@@ -55,6 +55,16 @@ class Objective(ABC):
     def rows(self, index: Rows) -> Objective:
         """Return the objective of some of the examples."""
 
+    @property
+    def random(self) -> bool:
+        """Whether the score draws random numbers, other ones at each evaluation."""
+        return False
+
+    def at(self, draw: int, /) -> Objective:
+        """Return the objective of one evaluation, 0, 1, ...; random ones draw other numbers each time."""
+        del draw
+        return self
+
     def __add__(self, other: Callable[[Images], Scores]) -> Objective:
         return Sum(((1.0, self), (1.0, objective(other))))
 
@@ -85,6 +95,15 @@ class Sum(Objective):
     def rows(self, index: Rows) -> Sum:
         """Return the sum of the terms' rows."""
         return Sum(tuple((weight, term.rows(index)) for weight, term in self.terms))
+
+    @property
+    def random(self) -> bool:
+        """Whether any of the terms does."""
+        return any(term.random for _, term in self.terms)
+
+    def at(self, draw: int, /) -> Sum:
+        """Return the sum of the terms at this draw."""
+        return Sum(tuple((weight, term.at(draw)) for weight, term in self.terms))
 
 
 @dataclass(frozen=True)

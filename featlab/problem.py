@@ -165,7 +165,8 @@ def _run(problem: Problem, restart: int, left: Rows, *, in_place: bool, judge_la
     moving = _Moving.begin(problem, restart).rows(left)
     for number in range(problem.steps + 1):
         last = number == problem.steps
-        judged = moving.judge(gradient=not last, needed=judge_last or not last)
+        draw = restart * (problem.steps + 1) + number
+        judged = moving.judge(draw, gradient=not last, needed=judge_last or not last)
         yield _Seen(number, restart, moving.index, judged.images, judged.scores, judged.done)
         if last:
             return
@@ -209,13 +210,15 @@ class _Moving:
             points = within.sample(center, key=key) if problem.random_start else within.start(center)
             state = problem.rule.begin(points, steps=problem.steps)
         index = torch.arange(len(center), device=center.device)
-        # A rule that remembers may leave a place by another way than last time.
-        history = index.new_zeros(len(center), problem.steps) if problem.detect_cycles and not state else None
+        score = objective(problem.objective)
+        # A rule that remembers, or a score that draws anew, may leave a place by another way than last time.
+        steady = not state and not score.random
+        history = index.new_zeros(len(center), problem.steps) if problem.detect_cycles and steady else None
         return _Moving(
             points,
             center,
             within,
-            objective(problem.objective),
+            score,
             problem.step_size,
             state,
             problem.done,
@@ -223,7 +226,7 @@ class _Moving:
             history,
         )
 
-    def judge(self, *, gradient: bool, needed: bool) -> _Judged:
+    def judge(self, draw: int, *, gradient: bool, needed: bool) -> _Judged:
         """Return scores, gradients and verdicts at the present points; scores are NaN where not `needed`."""
         points = self.points.detach()
         if not needed:
@@ -232,13 +235,13 @@ class _Moving:
         with torch.set_grad_enabled(gradient):
             points.requires_grad_(gradient)
             images = self.within.decode(points, self.center)
-            scored, done = self._evaluate(images)
+            scored, done = self._evaluate(images, draw)
             grad = _gradient(scored, points) if gradient else points
         return _Judged(images.detach(), scored.scores.detach(), grad, done)
 
-    def _evaluate(self, images: Images) -> tuple[Scored, Verdicts | None]:
+    def _evaluate(self, images: Images, draw: int) -> tuple[Scored, Verdicts | None]:
         """Return scores and verdicts, from one forward pass where both read the same model."""
-        judge, done = self.objective, self.done
+        judge, done = self.objective.at(draw), self.done
         if not isinstance(judge, OnModel):
             scores = judge(images)
             return Scored(scores, scores.sum()), None if done is None else done(images.detach())

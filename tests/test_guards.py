@@ -16,7 +16,7 @@ ORDER = [
     {"types", "names", "files", "specs"},
     {"freezing", "data", "ops"},
     {"threat_models"},
-    {"rules", "adaptive", "objectives"},
+    {"rules", "adaptive", "objectives", "pictures"},
     {"problem"},
     {"plugins", "models"},
     {"attacks"},

@@ -87,6 +87,7 @@ def test_first_party_plugins_are_all_listed_with_their_provider():
         ("extractors", "layer", "extractors"),
         ("tasks", "invert", "tasks"),
         ("tasks", "large-eps", "tasks"),
+        ("tasks", "visualize", "tasks"),
         ("datasets", "fashion-mini", "datasets"),
         ("datasets", "fashion-mnist", "datasets"),
         ("datasets", "cifar10", "datasets"),

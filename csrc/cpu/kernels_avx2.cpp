@@ -10,11 +10,13 @@
 #include "apgd_kernels.h"
 #include "heads_kernels.h"
 #include "kernels.h"
+#include "pictures.h"
 
 namespace featlab::avx2 {
 #include "kernels.inc"
 // Uses what stands above.
 #include "apgd.inc"
 #include "heads.inc"
+#include "pictures.inc"
 }  // namespace featlab::avx2
 #endif

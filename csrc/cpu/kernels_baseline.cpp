@@ -7,10 +7,12 @@
 #include "apgd_kernels.h"
 #include "heads_kernels.h"
 #include "kernels.h"
+#include "pictures.h"
 
 namespace featlab::baseline {
 #include "kernels.inc"
 // Uses what stands above.
 #include "apgd.inc"
 #include "heads.inc"
+#include "pictures.inc"
 }  // namespace featlab::baseline

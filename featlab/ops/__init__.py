@@ -1,18 +1,24 @@
-"""The Python face of the kernels: steps, projections and samples in the linf and l2 balls, and the loop's books.
+"""The Python face of the kernels: steps in balls, heads of losses, the loop's books, and what pictures are made with.
 
 `reference` holds the definitions in PyTorch, `schema` tells the dispatcher, `native` loads the compiled libraries, and
 `random` draws the same numbers as the kernels.
 """
 
+from featlab.ops.affine import affine, random_affine
 from featlab.ops.apgd import l2_momentum_step, linf_momentum_step
 from featlab.ops.balls import l2_project, l2_sample, l2_step, linf_project, linf_sample, linf_step
 from featlab.ops.bookkeeping import fingerprint, keep_better
+from featlab.ops.colour import colour, imagenet_colours
 from featlab.ops.heads import Judged, judge, loss
 from featlab.ops.native import status
+from featlab.ops.variation import total_variation, total_variation_slope
 
 __all__ = [
     "Judged",
+    "affine",
+    "colour",
     "fingerprint",
+    "imagenet_colours",
     "judge",
     "keep_better",
     "l2_momentum_step",
@@ -24,5 +30,8 @@ __all__ = [
     "linf_sample",
     "linf_step",
     "loss",
+    "random_affine",
     "status",
+    "total_variation",
+    "total_variation_slope",
 ]

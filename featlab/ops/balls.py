@@ -54,7 +54,8 @@ def l2_step(
 ) -> Points:
     """Return P(points + step_size * grad / |grad|): scaled into the ball about `center`, then cut to [low, high].
 
-    An example whose gradient is zero, or not finite anywhere, does not move.
+    An example whose gradient is zero, or not finite anywhere, does not move. With eps infinite these are the steps
+    of ascent along the normalised gradient in the box (`featlab.threat_model("box")`).
     Source: Madry et al. 2018, section 2.1.
     """
     scaled = _unit_scale(grad) if grad.dtype == torch.float64 else grad

@@ -15,6 +15,11 @@ _STEP = (
     "(Tensor points, Tensor grad, Tensor center, Tensor eps, Tensor step_size, float low, float high, Tensor(a!) out)"
 )
 _PROJECT = "(Tensor points, Tensor center, Tensor eps, float low, float high, Tensor(a!) out)"
+_VARIATION = "(Tensor images, Tensor weight, int kind, float delta, Tensor(a!) value, Tensor(b!) slope)"
+_COLOUR = "(Tensor points, Tensor matrix, Tensor mean, Tensor std, Tensor(a!) out)"
+_COLOUR_BACKWARD = "(Tensor grad, Tensor points, Tensor matrix, Tensor std, Tensor(a!) out)"
+_AFFINE = "(Tensor images, Tensor theta, bool edge, Tensor(a!) out)"
+_AFFINE_BACKWARD = "(Tensor grad, Tensor theta, bool edge, Tensor(a!) out)"
 _SAMPLE = "(Tensor center, Tensor eps, Tensor examples, int seed, int restart, float low, float high, Tensor(a!) out)"
 
 _MOMENTUM_STEP = (
@@ -33,6 +38,11 @@ DEFINITIONS: Final[dict[str, tuple[str, Callable[..., None]]]] = {
     "l2_step": (_STEP, reference.l2_step),
     "l2_project": (_PROJECT, reference.l2_project),
     "l2_sample": (_SAMPLE, reference.l2_sample),
+    "total_variation": (_VARIATION, reference.total_variation),
+    "colour": (_COLOUR, reference.colour),
+    "colour_backward": (_COLOUR_BACKWARD, reference.colour_backward),
+    "affine": (_AFFINE, reference.affine),
+    "affine_backward": (_AFFINE_BACKWARD, reference.affine_backward),
     "fingerprint": ("(Tensor values, Tensor(a!) out)", reference.fingerprint),
     "keep_better": ("(Tensor values, Tensor take, Tensor index, Tensor(a!) best)", reference.keep_better),
     "cross_entropy_head": (_HEAD, reference.cross_entropy_head),

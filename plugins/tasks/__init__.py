@@ -11,3 +11,4 @@ def featlab_tasks() -> Iterable[Entry]:
     here = "featlab_plugins.tasks"
     yield Entry("invert", f"{here}.invert:invert", "an image with the representation of another (Engstrom et al. 2019)")
     yield Entry("large-eps", f"{here}.large_eps:large_eps", "towards a class with room to change (Tsipras et al. 2019)")
+    yield Entry("visualize", f"{here}.visualize:visualize", "what a unit responds to (Olah et al. 2017)")

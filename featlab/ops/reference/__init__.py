@@ -15,8 +15,13 @@ from featlab.ops.reference.heads import (
     log_ratio_head,
     margin_head,
 )
+from featlab.ops.reference.pictures import affine, affine_backward, colour, colour_backward, total_variation
 
 __all__ = [
+    "affine",
+    "affine_backward",
+    "colour",
+    "colour_backward",
     "cross_entropy_head",
     "dlr_head",
     "dlr_targeted_head",
@@ -32,4 +37,5 @@ __all__ = [
     "linf_step",
     "log_ratio_head",
     "margin_head",
+    "total_variation",
 ]

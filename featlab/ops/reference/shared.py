@@ -12,9 +12,14 @@ def shrink(like: Tensor) -> float:
 
 
 def squared(rows: Tensor) -> Tensor:
-    """Return |row|^2 by a tree of pairs that depends on the size of a row alone, shaped to broadcast over the rows."""
+    """Return |row|^2, summed as `total` does."""
+    return total(rows * rows)
+
+
+def total(rows: Tensor) -> Tensor:
+    """Return the sum of each row by a tree of pairs that depends on its size alone, shaped to broadcast over rows."""
     flat = rows.flatten(1) if rows.dim() > 1 else rows.unsqueeze(1)
-    flat = flat * flat if flat.shape[1] else flat.new_zeros(len(flat), 1)
+    flat = flat if flat.shape[1] else flat.new_zeros(len(flat), 1)
     while flat.shape[1] > 1:
         half = flat.shape[1] // 2
         folded = flat[:, :half] + flat[:, half : 2 * half]

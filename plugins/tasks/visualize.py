@@ -1,0 +1,53 @@
+"""Feature visualisation."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+import featlab as fl
+
+
+def visualize(
+    model: nn.Module,
+    images: torch.Tensor,
+    unit: str,
+    *,
+    within: fl.ThreatModel | None = None,
+    variation: float = 0.0,
+    jitter: int = 0,
+    scale: tuple[float, float] = (1.0, 1.0),
+    rotate: float = 0.0,
+    noise: float = 0.0,
+    steps: int = 200,
+    step_size: float = 0.1,
+    seed: int = 0,
+) -> fl.Problem:
+    """Move `images` until they show what one unit of the model, such as `layer4.1:768`, responds to.
+
+    argmax_x' E_t a(t(x')) - variation * TV(x') / size, with a the unit's activation (its mean over positions), t a
+    random map that shifts by up to `jitter` pixels, scales within `scale` and turns by up to `rotate` degrees, drawn
+    anew at every step, and TV / size the total variation per value. A robust model needs neither, others do. A unit
+    behind a ReLU that starts at zero has no uphill: name the layer before the ReLU.
+    The images, (batch, channels, height, width) in [0, 1], may be photographs or plain grey; `noise` adds uniform
+    noise of that size first. `within` is the set about them, any image by default; steps of the box and of l2 follow
+    the normalised gradient. Raises ValueError where `unit` is not the address of one unit.
+    Source: Olah et al. 2017, "Feature Visualization"; Engstrom et al. 2019, section 4.2 (robust models, from noise).
+    """
+    examples = torch.arange(len(images), device=images.device)
+    start = fl.ops.linf_sample(images, eps=noise, seed=seed, examples=examples) if noise else images
+    activation = fl.activation(one_unit(model, unit, start))
+    moved = fl.jittered(activation, jitter=jitter, scale=scale, rotate=rotate, seed=seed)
+    still = jitter == 0 and rotate == 0 and tuple(scale) == (1.0, 1.0)
+    score = (activation if still else moved) - variation / images[0].numel() * fl.total_variation()
+    return fl.Problem(score, start, within or fl.threat_model("box"), steps, step_size, keep="last", seed=seed)
+
+
+def one_unit(model: nn.Module, unit: str, images: torch.Tensor) -> fl.FeatureExtractor:
+    """Return the extractor of a unit after seeing that it is one."""
+    extract = fl.extractor(model, unit)
+    with torch.no_grad():
+        count = extract(images[:1]).shape[1]
+    if count != 1:
+        raise ValueError(f"unit must be the address of one unit, such as layer4.1:768; {unit!r} has {count} values")
+    return extract
