@@ -23,7 +23,8 @@ inline bool is_contiguous_from(const Tensor& tensor, std::initializer_list<int64
 inline bool channels_last(const char* op, const Tensor& tensor) {
   STD_TORCH_CHECK(tensor.dim() == 4, op, ": pictures must be (batch, channels, height, width).");
   const bool planes = is_contiguous_from(tensor, {3, 2, 1, 0});
-  STD_TORCH_CHECK(planes || is_contiguous_from(tensor, {1, 3, 2, 0}), op, ": pictures must be contiguous or channels last.");
+  STD_TORCH_CHECK(planes || is_contiguous_from(tensor, {1, 3, 2, 0}), op,
+                  ": pictures must be contiguous or channels last.");
   return !planes;
 }
 
