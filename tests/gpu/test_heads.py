@@ -13,7 +13,7 @@ LOSSES = [name.removesuffix("_head") for name in NAMES]
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("classes", [4, 10, 33, 1000])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_what_logits_say_is_the_same_on_both_devices(loss: str, classes: int, dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(classes)
     logits = (3 * torch.randn(129, classes, generator=generator)).to(dtype)
