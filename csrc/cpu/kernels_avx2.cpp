@@ -7,8 +7,10 @@
 #pragma GCC target("avx2,f16c")
 
 #include "kernels.h"
+#include "sparse_kernels.h"
 
 namespace featlab::avx2 {
 #include "kernels.inc"
+#include "sparse.inc"
 }  // namespace featlab::avx2
 #endif

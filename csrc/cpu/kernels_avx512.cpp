@@ -7,8 +7,10 @@
 #pragma GCC target("avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")
 
 #include "kernels.h"
+#include "sparse_kernels.h"
 
 namespace featlab::avx512 {
 #include "kernels.inc"
+#include "sparse.inc"
 }  // namespace featlab::avx512
 #endif

@@ -4,7 +4,9 @@
 #include <cstring>
 
 #include "kernels.h"
+#include "sparse_kernels.h"
 
 namespace featlab::baseline {
 #include "kernels.inc"
+#include "sparse.inc"
 }  // namespace featlab::baseline

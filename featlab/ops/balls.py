@@ -170,18 +170,22 @@ def _project(name: str, points: Tensor, center: Tensor, within: _Set, out: Tenso
 def _sample(name: str, center: Tensor, within: _Set, seed: int, examples: Tensor, restart: int) -> Tensor:
     """Draw in the logical order of the elements, so that the memory format does not matter."""
     _check_state(name, center)
-    if not 0 <= restart < 1 << 24:
-        raise ValueError(f"{name}: restart must lie in [0, 2^24); got {restart}.")
-    if examples.shape != center.shape[:1] or examples.dtype.is_floating_point:
-        got = f"{tuple(examples.shape)} of {examples.dtype}"
-        raise ValueError(f"{name}: examples must hold one integer for each of {len(center)} images; got {got}.")
+    identities = _identities(name, examples, restart, center)
     eps, low, high = within.arguments(center)
-    identities = examples.to(device=center.device, dtype=torch.int64).contiguous()
     with torch.no_grad():
         base = center.contiguous()
         drawn = torch.empty_like(base)
         _call(name, drawn, base, eps, identities, random.signed(seed), restart, low, high)
         return layout.like(drawn, layout.blocks(center))
+
+
+def _identities(name: str, examples: Tensor, restart: int, center: Tensor) -> Tensor:
+    if not 0 <= restart < 1 << 24:
+        raise ValueError(f"{name}: restart must lie in [0, 2^24); got {restart}.")
+    if examples.shape != center.shape[:1] or examples.dtype.is_floating_point:
+        got = f"{tuple(examples.shape)} of {examples.dtype}"
+        raise ValueError(f"{name}: examples must hold one integer for each of {len(center)} images; got {got}.")
+    return examples.to(device=center.device, dtype=torch.int64).contiguous()
 
 
 def _call(name: str, out: Tensor, *arguments: Any) -> None:

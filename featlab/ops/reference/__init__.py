@@ -6,5 +6,20 @@ the type represents; the result is written into `out`.
 """
 
 from featlab.ops.reference.balls import l2_project, l2_sample, l2_step, linf_project, linf_sample, linf_step
+from featlab.ops.reference.sparse import l0_project, l0_sample, l0_step, l1_project, l1_sample, l1_step, l2_box_project
 
-__all__ = ["l2_project", "l2_sample", "l2_step", "linf_project", "linf_sample", "linf_step"]
+__all__ = [
+    "l0_project",
+    "l0_sample",
+    "l0_step",
+    "l1_project",
+    "l1_sample",
+    "l1_step",
+    "l2_box_project",
+    "l2_project",
+    "l2_sample",
+    "l2_step",
+    "linf_project",
+    "linf_sample",
+    "linf_step",
+]

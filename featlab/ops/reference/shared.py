@@ -12,14 +12,23 @@ def shrink(like: Tensor) -> float:
 
 
 def squared(rows: Tensor) -> Tensor:
-    """Return |row|^2 by a tree of pairs that depends on the size of a row alone, shaped to broadcast over the rows."""
-    flat = rows.flatten(1) if rows.dim() > 1 else rows.unsqueeze(1)
-    flat = flat * flat if flat.shape[1] else flat.new_zeros(len(flat), 1)
-    while flat.shape[1] > 1:
-        half = flat.shape[1] // 2
-        folded = flat[:, :half] + flat[:, half : 2 * half]
-        flat = torch.cat([folded, flat[:, 2 * half :]], dim=1)
-    return flat.reshape(-1, *[1] * (rows.dim() - 1))
+    """Return |row|^2, shaped to broadcast over the rows."""
+    return pairwise(rows * rows)
+
+
+def pairwise(rows: Tensor) -> Tensor:
+    """Return sums by a tree of pairs that depends on the size of a row alone, shaped to broadcast over the rows."""
+    sums = flat(rows) if size(rows) else rows.new_zeros(len(rows), 1)
+    while sums.shape[1] > 1:
+        half = sums.shape[1] // 2
+        folded = sums[:, :half] + sums[:, half : 2 * half]
+        sums = torch.cat([folded, sums[:, 2 * half :]], dim=1)
+    return sums.reshape(-1, *[1] * (rows.dim() - 1))
+
+
+def flat(rows: Tensor) -> Tensor:
+    """Return (batch, elements), the elements in their logical order."""
+    return rows.reshape(len(rows), size(rows))
 
 
 def clip(values: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
