@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := setup.py pyproject.toml $(shell find csrc -type f 2>/dev/null)
+CXX_FILES = $(shell find csrc tests/cuda -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.inc')
 
 .PHONY: demo test lint format bench clean
 
@@ -15,12 +16,12 @@ lint: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.inc')
+	$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
 
 format: .venv/installed
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-	$(BIN)/clang-format -i $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.inc')
+	$(BIN)/clang-format -i $(CXX_FILES)
 
 # PyTorch first: featlab's extension is built against the PyTorch that it will run with.
 .venv/installed: $(SOURCES)
