@@ -8,6 +8,12 @@
 
 namespace featlab {
 
+// One whole number for all examples (the stride is 0), or one each.
+struct Counts {
+  const int64_t* data;
+  int64_t stride;
+};
+
 // Distances beyond are taken for this one, so that squares and differences of infinite points stay numbers.
 constexpr double kFar = 1e150;
 
@@ -197,14 +203,20 @@ FEATLAB_FN float l1_draw(uint32_t word, double scale, float center, Box box) {
   return clip(add_toward(center, ((word & 1U) != 0 ? -spacing : spacing) * scale), box);
 }
 
+FEATLAB_FN uint32_t word_of(const Stream& stream, int64_t i) {
+  const Words words = draw(stream, static_cast<uint32_t>(i / 4));
+  const uint32_t low = (i & 1) != 0 ? words.word[1] : words.word[0];
+  const uint32_t high = (i & 1) != 0 ? words.word[3] : words.word[2];
+  return (i & 2) != 0 ? high : low;
+}
+
 // Every group has its random key; the largest are the subset.
 FEATLAB_FN uint64_t subset_key(const Stream& stream, int64_t group) {
-  return uint64_t{1} + draw(stream, static_cast<uint32_t>(group / 4)).word[group % 4];
+  return uint64_t{1} + word_of(stream, group);
 }
 
 FEATLAB_FN float l0_draw(bool chosen, const Stream& uniform, int64_t i, float center, Box box) {
-  const uint32_t word = draw(uniform, static_cast<uint32_t>(i / 4)).word[i % 4];
-  return chosen ? box_sample(word, center, box) : clip(center, box);
+  return chosen ? box_sample(word_of(uniform, i), center, box) : clip(center, box);
 }
 
 }  // namespace featlab

@@ -2,6 +2,7 @@
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 
+#include "../common/sparse_arguments.h"
 #include "dispatch.h"
 #include "sparse_kernels.h"
 
@@ -19,20 +20,6 @@ const SparseKernels& sparse_kernels() {
   }
 #endif
   return baseline::sparse_kernels;
-}
-
-// One whole number for all examples, or one each.
-struct Counts {
-  const int64_t* data;
-  int64_t stride;
-};
-
-Counts counts(const char* op, const Tensor& count, const Tensor& out) {
-  STD_TORCH_CHECK(count.scalar_type() == ScalarType::Long, op, ": count must be int64.");
-  STD_TORCH_CHECK(count.device() == out.device(), op, ": all tensors must be on one device.");
-  STD_TORCH_CHECK(count.numel() == 1 || count.numel() == out.size(0), op, ": one count, or one per example.");
-  STD_TORCH_CHECK(count.is_contiguous(), op, ": counts must be contiguous.");
-  return {count.const_data_ptr<int64_t>(), count.numel() == 1 ? int64_t{0} : int64_t{1}};
 }
 
 // A call over a batch: what its rows have in common.
@@ -80,21 +67,11 @@ Sparse sparse_of(const char* op, const Tensor& points, const Tensor& center, dou
           box_of(low, high)};
 }
 
-// Equals are chosen by their place in memory, which must then be their place in the example.
-void check_order(const char* op, const Tensor& out) {
-  STD_TORCH_CHECK(out.is_contiguous(), op, ": tensors must be contiguous.");
-}
-
 void set_grad(const char* op, Sparse& sparse, const Tensor& grad, const Tensor& step_size, const Tensor& out) {
   check_like(op, out, {&grad});
   sparse.grad = static_cast<const char*>(grad.const_data_ptr());
   sparse.grad_bytes = static_cast<int64_t>(grad.element_size());
   sparse.step = per_example(op, step_size, out);
-}
-
-void set_channels(const char* op, Sparse& sparse, int64_t channels) {
-  STD_TORCH_CHECK(channels >= 1 && sparse.batch.size % channels == 0, op, ": channels must divide an example's size.");
-  sparse.channels = channels;
 }
 
 void set_key(const char* op, Sparse& sparse, const Tensor& examples, int64_t seed, int64_t restart, const Tensor& out) {
@@ -135,7 +112,7 @@ void l0_step(Tensor points, Tensor grad, Tensor center, Tensor count, Tensor ste
   Sparse sparse = sparse_of(op, points, center, low, high, out);
   check_order(op, out);
   set_grad(op, sparse, grad, step_size, out);
-  set_channels(op, sparse, channels);
+  sparse.channels = checked_channels(op, channels, sparse.batch);
   sparse.count = counts(op, count, out);
   run(sparse, sparse_kernels().l0_step[kind_of(op, grad)]);
 }
@@ -144,7 +121,7 @@ void l0_project(Tensor points, Tensor center, Tensor count, int64_t channels, do
   const char* op = "featlab::l0_project";
   Sparse sparse = sparse_of(op, points, center, low, high, out);
   check_order(op, out);
-  set_channels(op, sparse, channels);
+  sparse.channels = checked_channels(op, channels, sparse.batch);
   sparse.count = counts(op, count, out);
   run(sparse, sparse_kernels().l0_step[kNoGrad]);
 }
@@ -154,7 +131,7 @@ void l0_sample(Tensor center, Tensor count, Tensor examples, int64_t seed, int64
   const char* op = "featlab::l0_sample";
   Sparse sparse = sparse_of(op, center, center, low, high, out);
   check_order(op, out);
-  set_channels(op, sparse, channels);
+  sparse.channels = checked_channels(op, channels, sparse.batch);
   sparse.count = counts(op, count, out);
   set_key(op, sparse, examples, seed, restart, out);
   run(sparse, sparse_kernels().l0_sample);
