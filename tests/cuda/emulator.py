@@ -172,7 +172,13 @@ def load(library: Path) -> "Emulator":
 def _headers(folder: Path) -> list[Path]:
     """Return the headers that say what the kernels take; those that read PyTorch's are of the registration."""
     found = [*sorted((folder / "common").glob("*.h")), *sorted((folder / "cuda").glob("*.h"))]
-    return [path for path in found if "<torch/" not in path.read_text(encoding="utf-8")]
+    return [path for path in found if not _reads_torch(path)]
+
+
+def _reads_torch(header: Path) -> bool:
+    included = re.findall(r'^#include (["<][^">]+)', header.read_text(encoding="utf-8"), re.MULTILINE)
+    own = [header.parent / name[1:] for name in included if name[0] == '"']
+    return any(name.startswith("<torch/") for name in included) or any(map(_reads_torch, own))
 
 
 def _run(command: list[object]) -> None:
