@@ -29,7 +29,8 @@ with warnings.catch_warnings(record=True) as caught:
                   ops.linf_sample(x, eps=0.1, seed=1, examples=torch.arange(3)),
                   ops.l2_sample(x, eps=0.1, seed=1, examples=torch.arange(3)),
                   ops.l1_step(x, g, x, eps=1.5, step_size=2.0, count=20), ops.l2_box_project(x + g, x, eps=0.5),
-                  ops.l0_step(x, g, x, count=3, step_size=2.0), ops.l1_sample(x, eps=9.0, seed=1, examples=torch.arange(3))]
+                  ops.l0_step(x, g, x, count=3, step_size=2.0),
+                  ops.l1_sample(x, eps=9.0, seed=1, examples=torch.arange(3))]
         numbers = [v.view(torch.int32).flatten().tolist() for v in values]
     except RuntimeError as error:
         numbers = str(error)
