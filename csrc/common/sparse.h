@@ -24,35 +24,46 @@ struct Reach {
   T distance, room;
 };
 
+// The larger and the smaller of two, in the forms that are one instruction; of a NaN, b is what remains.
+template <class T>
+FEATLAB_FN T larger(T a, T b) {
+  return a > b ? a : b;
+}
+
+template <class T>
+FEATLAB_FN T smaller(T a, T b) {
+  return a < b ? a : b;
+}
+
 template <class T>
 FEATLAB_FN Reach<T> reach_of(T offset, T center, Box box) {
   const T high = static_cast<double>(box.high) - center, low = center - static_cast<double>(box.low);
   const T room = offset > T{} ? high : low;
-  const T distance = offset < T{} ? -offset : offset;
-  const T far = T{} + kFar;
-  return {distance > far ? far : distance, room < T{} ? T{} : room};
+  return {larger(-offset, offset), larger(T{}, room)};
+}
+
+template <class T>
+FEATLAB_FN Reach<T> near_reach_of(T offset, T center, Box box) {
+  const Reach<T> reach = reach_of(offset, center, box);
+  return {smaller(T{} + kFar, reach.distance), reach.room};
 }
 
 // min(max(distance - lambda, 0), room); NaN stays NaN.
 template <class T>
 FEATLAB_FN T l1_within(const Reach<T>& reach, double lambda) {
-  const T over = reach.distance - lambda;
-  const T positive = over < T{} ? T{} : over;
-  return positive > reach.room ? reach.room : positive;
+  return smaller(reach.room, larger(T{}, reach.distance - lambda));
 }
 
 // How much l1_within falls where lambda grows: by one or not at all.
 template <class T>
 FEATLAB_FN T l1_slope(const Reach<T>& reach, double lambda) {
   const T over = reach.distance - lambda;
-  const T rising = over > T{} ? T{} + 1.0 : T{};
-  return over < reach.room ? rising : T{};
+  return (over > T{}) & (over < reach.room) ? T{} + 1.0 : T{};
 }
 
 template <class T>
 FEATLAB_FN T l2_within(const Reach<T>& reach, double scale) {
-  const T scaled = scale * reach.distance;
-  return scaled > reach.room ? reach.room : scaled;
+  return smaller(reach.room, scale * reach.distance);
 }
 
 // The sum over an example at one lambda, and how many values make its slope there.
@@ -72,7 +83,8 @@ constexpr int kMostGuesses = 200;
 
 // `farthest` is the largest distance: there the sum is zero.
 FEATLAB_FN Search search_of(double limit, double farthest) {
-  return {limit, 0.0, farthest, 0.0, farthest, 0, false};
+  const double right = farthest < kFar ? farthest : kFar;
+  return {limit, 0.0, right, 0.0, right, 0, false};
 }
 
 FEATLAB_FN double middle_of(const Search& search) {
@@ -108,7 +120,7 @@ FEATLAB_FN float place(double offset, double within, float center, Box box) {
 
 FEATLAB_FN float l1_apply(double lambda, float point, float center, Box box) {
   const double middle = static_cast<double>(center), offset = static_cast<double>(point) - middle;
-  return place(offset, l1_within(reach_of(offset, middle, box), lambda), center, box);
+  return place(offset, l1_within(near_reach_of(offset, middle, box), lambda), center, box);
 }
 
 // Squares over an example: of the distances that are free at one scale, and of the rooms that are used up.
@@ -126,7 +138,7 @@ FEATLAB_FN double l2_next_scale(const Split& split, double limit, double scale) 
 
 FEATLAB_FN float l2_box_apply(double scale, float point, float center, Box box) {
   const double middle = static_cast<double>(center), offset = static_cast<double>(point) - middle;
-  return place(offset, l2_within(reach_of(offset, middle, box), scale), center, box);
+  return place(offset, l2_within(near_reach_of(offset, middle, box), scale), center, box);
 }
 
 // Keys order what is chosen from: a key of 0 is never chosen. The bits of a positive number grow with it.
@@ -169,7 +181,7 @@ FEATLAB_FN bool is_chosen(const Choice<Key>& choice, Key key, int64_t index) {
 // What the nearest point that differs in few values gains by one of them: d^2 - (d - cut d)^2.
 FEATLAB_FN double l0_gain(float point, float center, Box box) {
   const double middle = static_cast<double>(center);
-  const Reach<double> reach = reach_of(static_cast<double>(point) - middle, middle, box);
+  const Reach<double> reach = near_reach_of(static_cast<double>(point) - middle, middle, box);
   const double change = reach.distance < reach.room ? reach.distance : reach.room;
   return change * (2.0 * reach.distance - change);
 }

@@ -48,7 +48,7 @@ struct Row {
   __device__ __forceinline__ void for_reaches(const Visit& visit) const {
     for_values([&](int64_t i) {
       const double middle = static_cast<double>(center[i]);
-      visit(reach_of(static_cast<double>(points[i]) - middle, middle, box));
+      visit(near_reach_of(static_cast<double>(points[i]) - middle, middle, box));
     });
   }
 
