@@ -157,16 +157,30 @@ def test_kernel_and_definition_agree_to_rounding(name: str, size: int) -> None:
     assert ((native.double() - definition.double()).abs() <= 2.0**-23).all()
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("size", "channels"), [(300, 1), (300, 3), (4096, 1), (9001, 1), (15000, 3)])
 @pytest.mark.parametrize("name", ["l0_project", "l0_step"])
-def test_kernel_and_definition_choose_the_same_values(name: str, channels: int) -> None:
-    points, center = some(5, 300, seed=9, spread=1.0)
-    grad = torch.randn(5, 300, generator=torch.Generator().manual_seed(1))
-    options = {"count": torch.tensor([0, 1, 7, 50, 1000]), "channels": channels}
+def test_kernel_and_definition_choose_the_same_values(name: str, size: int, channels: int) -> None:
+    points, center = some(5, size, seed=9, spread=1.0)
+    points[3:] = (4 * points[3:]).round() / 4  # ties
+    center[3:] = 0.5
+    grad = torch.randn(5, size, generator=torch.Generator().manual_seed(1))
+    options = {"count": torch.tensor([0, 7, 100000, size // channels // 2, size // channels - 1]), "channels": channels}
     arguments = (points, center) if name == "l0_project" else (points, grad, center)
     options |= {} if name == "l0_project" else {"step_size": 3.0}
     native, definition = both(name, *arguments, **options)
     assert same_bits(native, definition)
+
+
+@pytest.mark.parametrize("size", [4095, 4096, 4097, 20000])
+def test_ties_are_chosen_in_order_over_all_of_a_large_example(way: str, size: int) -> None:
+    grad = (torch.arange(size) % 3).float().repeat(3, 1)
+    center = torch.full((3, size), 0.5)
+    count = torch.tensor([size // 3 + size // 6, 5, size])
+    result = ops.l1_step(center, grad, center, eps=math.inf, step_size=float(size) / 4, count=count)
+    twos, ones = (grad[0] == 2).nonzero()[:, 0], (grad[0] == 1).nonzero()[:, 0]
+    for row, number in enumerate(count.tolist()):
+        expected = torch.cat([twos[:number], ones[: max(number - len(twos), 0)]]).sort().values
+        assert torch.equal((result[row] != center[row]).nonzero()[:, 0], expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])

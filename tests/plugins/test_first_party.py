@@ -127,7 +127,7 @@ values = st.sampled_from([0.0, 1e-30, 1 / 255, 0.1, 0.3, 8 / 255, 0.5, 127 / 255
     seed=st.integers(0, 10**6),
     steps=st.integers(1, 4),
 )
-@pytest.mark.parametrize("name", ["linf", "l2"])
+@pytest.mark.parametrize("name", ["linf", "l2", "l1"])
 def test_attacks_end_exactly_inside(name, pixels, eps, seed, steps):
     """No tolerance: in float32, and in float64 of the same numbers."""
     torch.manual_seed(seed)
@@ -150,8 +150,10 @@ def test_attacks_end_exactly_inside(name, pixels, eps, seed, steps):
         if name == "linf":
             assert ((found - images).abs() <= eps).all()
             assert (difference.abs() <= eps).all()
-        else:
+        elif name == "l2":
             assert (difference.square().sum(dim=1).sqrt() <= eps).all()
+        else:
+            assert (difference.abs().sum(dim=1) <= eps).all()
 
 
 def test_outside_the_mask_nothing_changes_a_bit():
