@@ -56,6 +56,14 @@ class ThreatModel(ABC):
     def sample(self, center: Images, *, key: Key) -> Points:
         """Return random points of S(center), a function of `center` and `key` alone."""
 
+    def admissible(self, grad: Points, points: Points) -> Points:
+        """Return the gradient with 0 where the set lets `points` go no further; by default, all of it.
+
+        For steps that move few values: the projection would undo those that leave the set, and nothing would be gained.
+        """
+        del points
+        return grad
+
     @property
     def radius(self) -> PerExample:
         """The size of the set in the units of the step size (eps for a ball), which relative step sizes multiply."""
@@ -73,13 +81,14 @@ class ThreatModel(ABC):
     def step(
         self, points: Points, grad: Points, center: Images, *, step_size: PerExample, out: Points | None = None
     ) -> Points:
-        """Return one projected steepest-ascent step, P(points + step_size * steepest(grad)).
+        """Return one projected steepest-ascent step, P(points + step_size * steepest(admissible(grad, points))).
 
         `out` receives the result where given, and may be `points` itself.
         Source: Madry et al. 2018, section 2.1.
         """
         size = spread(step_size, points)
-        moved = self.project(points + size * self.steepest(grad.to(points.dtype)), center)
+        uphill = self.admissible(grad.to(points.dtype), points)
+        moved = self.project(points + size * self.steepest(uphill), center)
         return moved if out is None else out.copy_(moved)
 
     def momentum_step(

@@ -37,6 +37,9 @@ Rows = Integer[Tensor, "rows"]
 PerExample = float | Float[Tensor, "batch"]
 """One value for all examples, or one each."""
 
+Counts = int | Integer[Tensor, "batch"]
+"""One whole number for all examples, or one each."""
+
 Seeds = Integer[Tensor, "batch"]
 """The identity of each example, which keys its random numbers whatever the batch that it happens to be in."""
 

@@ -82,7 +82,9 @@ def test_functions_are_small_and_signatures_honest(path):
         assert node.end_lineno - node.lineno + 1 - skipped <= 50, node.name
         if not node.name.startswith("_"):
             assert node.args.kwarg is None, f"{node.name} takes **{node.args.kwarg and node.args.kwarg.arg}"
-            assert len(node.args.posonlyargs) + len(node.args.args) <= 8, node.name
+            # A definition has the arguments of its operator, which has no keywords.
+            most = 9 if path.parent.name == "reference" else 8
+            assert len(node.args.posonlyargs) + len(node.args.args) <= most, node.name
 
 
 def calls(node):

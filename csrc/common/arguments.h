@@ -107,7 +107,7 @@ inline int64_t* prints_of(const char* op, const Tensor& values, const Tensor& ou
 }
 
 // Which rows are to be written, and where to.
-struct Choice {
+struct RowChoice {
   const bool* take;
   const int64_t* index;
   int64_t rows;
@@ -120,8 +120,8 @@ struct Choice {
   }
 };
 
-inline Choice choice_of(const char* op, const Tensor& values, const Tensor& take, const Tensor& index,
-                        const Tensor& best) {
+inline RowChoice row_choice_of(const char* op, const Tensor& values, const Tensor& take, const Tensor& index,
+                               const Tensor& best) {
   STD_TORCH_CHECK(take.scalar_type() == ScalarType::Bool && take.is_contiguous(), op, ": take must be bool.");
   STD_TORCH_CHECK(take.numel() == values.size(0), op, ": take must have one entry per row.");
   STD_TORCH_CHECK(best.dim() == values.dim(), op, ": values must be like rows of best.");

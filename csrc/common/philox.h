@@ -14,7 +14,7 @@ struct Words {
   uint32_t word[4];
 };
 
-enum Purpose : uint32_t { kUniform = 0, kNormal = 1, kRadius = 2 };
+enum Purpose : uint32_t { kUniform = 0, kNormal = 1, kRadius = 2, kExponential = 3, kSubset = 4 };
 
 struct Stream {
   uint64_t seed;

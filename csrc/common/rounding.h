@@ -46,11 +46,16 @@ FEATLAB_FN float sub_up(float a, float b) {
 // center + offset, rounded towards `center`.
 FEATLAB_FN float add_toward(float center, double offset) {
   const double sum = static_cast<double>(center) + offset;
+#if defined(__CUDA_ARCH__)
+  return offset > 0.0 ? __double2float_rd(sum) : __double2float_ru(sum);
+#else
   const auto nearest = static_cast<float>(sum);
   const double seen = static_cast<double>(nearest);
-  const float down = seen > sum ? next_down(nearest) : nearest;
-  const float up = seen < sum ? next_up(nearest) : nearest;
-  return offset > 0.0 ? down : up;
+  const double excess = offset > 0.0 ? seen - sum : sum - seen;
+  const float down = next_down(nearest), up = next_up(nearest);
+  const float inner = offset > 0.0 ? down : up;
+  return excess > 0.0 ? inner : nearest;
+#endif
 }
 
 }  // namespace featlab

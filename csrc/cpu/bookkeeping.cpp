@@ -22,7 +22,7 @@ void fingerprint(Tensor values, Tensor out) {
 
 void keep_better(Tensor values, Tensor take, Tensor index, Tensor best) {
   const Batch batch = batch_of("featlab::keep_better", values);
-  const Choice choice = choice_of("featlab::keep_better", values, take, index, best);
+  const RowChoice choice = row_choice_of("featlab::keep_better", values, take, index, best);
   const float* from = values.const_data_ptr<float>();
   float* to = best.mutable_data_ptr<float>();
   torch::stable::parallel_for(0, batch.rows, rows_per_thread(batch), [&](int64_t begin, int64_t end) {

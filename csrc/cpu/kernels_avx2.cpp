@@ -11,6 +11,7 @@
 #include "heads_kernels.h"
 #include "kernels.h"
 #include "pictures.h"
+#include "sparse_kernels.h"
 
 namespace featlab::avx2 {
 #include "kernels.inc"
@@ -18,5 +19,6 @@ namespace featlab::avx2 {
 #include "apgd.inc"
 #include "heads.inc"
 #include "pictures.inc"
+#include "sparse.inc"
 }  // namespace featlab::avx2
 #endif

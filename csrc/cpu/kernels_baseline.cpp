@@ -8,6 +8,7 @@
 #include "heads_kernels.h"
 #include "kernels.h"
 #include "pictures.h"
+#include "sparse_kernels.h"
 
 namespace featlab::baseline {
 #include "kernels.inc"
@@ -15,4 +16,5 @@ namespace featlab::baseline {
 #include "apgd.inc"
 #include "heads.inc"
 #include "pictures.inc"
+#include "sparse.inc"
 }  // namespace featlab::baseline

@@ -19,7 +19,7 @@ void fingerprint(Tensor values, Tensor out) {
 
 void keep_better(Tensor values, Tensor take, Tensor index, Tensor best) {
   const Batch batch = batch_of("featlab::keep_better", values);
-  const Choice choice = choice_of("featlab::keep_better", values, take, index, best);
+  const RowChoice choice = row_choice_of("featlab::keep_better", values, take, index, best);
   if (values.numel() == 0) {
     return;
   }

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from featlab.ops import layout
-from featlab.ops.balls import _call, _check_state, _per_example, _Set, _written
+from featlab.ops.arguments import Within, check_state, per_example
+from featlab.ops.calls import run, written
 from featlab.types import Images, PerExample, Points, Verdicts
 
 
@@ -36,7 +37,7 @@ def linf_momentum_step(
 
     Both cuts are those of `linf_step`. Source: Croce and Hein 2020 (AutoAttack), section 3.
     """
-    within, trail, verdicts = _Set(eps, low, high), (previous, best, best_grad), (improved, back)
+    within, trail, verdicts = Within(eps, low, high), (previous, best, best_grad), (improved, back)
     return _step("linf_momentum_step", points, grad, center, trail, verdicts, within, (step_size, alpha), out)
 
 
@@ -61,7 +62,7 @@ def l2_momentum_step(
 
     P is that of `l2_step`. Source: Croce and Hein 2020 (AutoAttack), section 3.
     """
-    within, trail, verdicts = _Set(eps, low, high), (previous, best, best_grad), (improved, back)
+    within, trail, verdicts = Within(eps, low, high), (previous, best, best_grad), (improved, back)
     return _step("l2_momentum_step", points, grad, center, trail, verdicts, within, (step_size, alpha), out)
 
 
@@ -72,27 +73,27 @@ def _step(
     center: Tensor,
     trail: tuple[Tensor, Tensor, Tensor],
     verdicts: tuple[Tensor, Tensor],
-    within: _Set,
+    within: Within,
     sizes: tuple[PerExample, PerExample],
     out: Tensor | None,
 ) -> Tensor:
     previous, best, best_grad = trail
     grad = grad.to(center.dtype)
-    _check_state(name, center, points=points, grad=grad, previous=previous, best=best, best_grad=best_grad, out=out)
+    check_state(name, center, points=points, grad=grad, previous=previous, best=best, best_grad=best_grad, out=out)
     for label, verdict in zip(("improved", "back"), verdicts, strict=True):
         if verdict.dtype != torch.bool or verdict.shape != center.shape[:1]:
             got = f"{verdict.dtype} of shape {tuple(verdict.shape)}"
             raise ValueError(f"{name}: {label} must be one truth value for each of {len(center)} examples; got {got}.")
     eps, low, high = within.arguments(center)
-    size, alpha = (_per_example(label, value, center) for label, value in zip(("step_size", "alpha"), sizes))
+    size, alpha = (per_example(label, value, center) for label, value in zip(("step_size", "alpha"), sizes))
     with torch.no_grad():
         base = layout.blocks(points)
         aligned = [layout.like(tensor, base) for tensor in trail]
         fixed = (base, layout.like(grad, base), layout.like(center, base), *aligned)
         told = (verdict.to(center.device).contiguous() for verdict in verdicts)
         arguments = (*fixed, *told, eps, size, alpha, low, high)
-        result = _written(out, base, lambda to: _call(name, to, *arguments))
-        for tensor, written in zip(trail, aligned):
-            if written is not tensor:
-                tensor.copy_(written)
+        result = written(out, base, lambda to: run(name, to, *arguments, to))
+        for tensor, moved in zip(trail, aligned):
+            if moved is not tensor:
+                tensor.copy_(moved)
     return result

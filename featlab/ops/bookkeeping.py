@@ -1,11 +1,10 @@
 """What a loop keeps of each example: a fingerprint of where it is, and the best that was found."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from featlab.ops import layout, native
+from featlab.ops import layout
+from featlab.ops.calls import run
 from featlab.ops.schema import DEFINITIONS
 from featlab.types import Points, Rows, Verdicts
 
@@ -21,7 +20,7 @@ def fingerprint(values: Points) -> Tensor:
         out = torch.empty(len(base), dtype=torch.int64, device=base.device)
         if base.numel() == 0:
             return out.zero_()
-        _operator("fingerprint", base)(base, out)
+        run("fingerprint", base, base, out)
         return out
 
 
@@ -39,13 +38,7 @@ def keep_better(values: Points, take: Verdicts, *, index: Rows, best: Points) ->
         return
     with torch.no_grad():
         fits = layout.is_block_layout(best) and layout.same_layout(values[:1], best[:1])
-        direct = fits and layout.is_block_layout(values)
-        run = _operator("keep_better", values) if direct else DEFINITIONS["keep_better"][1]
-        run(values, take, index, best)
-
-
-def _operator(name: str, values: Tensor) -> Callable[..., None]:
-    """Return the operator, or its definition where the kernels do not serve this type."""
-    served = native.is_native(name, values.device.type, values.dtype)
-    found: Callable[..., None] = getattr(torch.ops.featlab, name) if served else DEFINITIONS[name][1]
-    return found
+        if fits and layout.is_block_layout(values):
+            run("keep_better", values, values, take, index, best)
+        else:
+            DEFINITIONS["keep_better"][1](values, take, index, best)

@@ -1,11 +1,12 @@
-"""What the differentiable functions share: operators or their definitions, layouts, first derivatives only."""
+"""What the public functions share: operators or their definitions, layouts, first derivatives only."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from featlab.ops import native
+from featlab.ops import layout, native
 from featlab.ops.schema import DEFINITIONS
 
 
@@ -17,6 +18,14 @@ def run(name: str, state: Tensor, *arguments: Any) -> None:
         getattr(torch.ops.featlab, name)(*arguments)
     else:
         DEFINITIONS[name][1](*arguments)
+
+
+def written(out: Tensor | None, base: Tensor, run: Callable[[Tensor], None]) -> Tensor:
+    """Run into `out` where it lies in memory as `base` does, and by way of a copy elsewhere."""
+    direct = out is not None and layout.same_layout(out, base)
+    target = out if out is not None and direct else layout.empty_like(base)
+    run(target)
+    return target if out is None or direct else out.copy_(target)
 
 
 def planes(images: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from featlab.names import lookup
-from featlab.ops import native
+from featlab.ops.calls import run
 from featlab.ops.schema import DEFINITIONS
 from featlab.types import Labels, Logits, Scores, Verdicts
 
@@ -36,11 +36,7 @@ def judge(logits: Logits, labels: Labels, *, loss: str, targets: Labels | None =
     _check(logits, classes, loss)
     base = logits.detach().contiguous()
     found = _empty(base)
-    if base.numel() > 0:
-        name = f"{loss}_head"
-        served = native.is_native(name, base.device.type, found.value.dtype)
-        run = getattr(torch.ops.featlab, name) if served else DEFINITIONS[name][1]
-        run(base, *(each.contiguous() for each in classes), *found)
+    run(f"{loss}_head", found.value, base, *(each.contiguous() for each in classes), *found)
     return found
 
 

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-UNIFORM, NORMAL, RADIUS = 0, 1, 2
+UNIFORM, NORMAL, RADIUS, EXPONENTIAL, SUBSET = 0, 1, 2, 3, 4
 """Purposes that the kernels use; other code takes numbers from 16 to 255."""
 
 _WORD = 0xFFFFFFFF
@@ -74,6 +74,16 @@ def normals(examples: Tensor, *, elements: int, seed: int, restart: int, purpose
     radius = exact_sqrt(-2.0 * log_unit(open_uniform(drawn[:, 0::2])))
     cosine, sine = unit_circle(drawn[:, 1::2])
     return torch.stack([radius * cosine, radius * sine], dim=-1).flatten(1)[:, :elements]
+
+
+def exponential(drawn: Tensor) -> Tensor:
+    """Return standard exponential float64 numbers, -ln u; the lowest bit of a word is left for a sign."""
+    return -log_unit(((drawn >> 1).double() + 0.5) * 2.0**-31)
+
+
+def fixed_sum(positive: Tensor) -> Tensor:
+    """Return the sum of each row in units of 2^-32, every term rounded up: the same in whatever order it is taken."""
+    return ((positive * 2.0**32).to(torch.int64) + 1).sum(dim=1).double() * 2.0**-32
 
 
 def log_unit(u: Tensor) -> Tensor:

@@ -21,6 +21,10 @@ _COLOUR_BACKWARD = "(Tensor grad, Tensor points, Tensor matrix, Tensor std, Tens
 _AFFINE = "(Tensor images, Tensor theta, bool edge, Tensor(a!) out)"
 _AFFINE_BACKWARD = "(Tensor grad, Tensor theta, bool edge, Tensor(a!) out)"
 _SAMPLE = "(Tensor center, Tensor eps, Tensor examples, int seed, int restart, float low, float high, Tensor(a!) out)"
+_L1_STEP = _STEP.replace("Tensor step_size", "Tensor step_size, Tensor count")
+_L0_STEP = _STEP.replace("Tensor eps", "Tensor count").replace("float low", "int channels, float low")
+_L0_PROJECT = _PROJECT.replace("Tensor eps", "Tensor count, int channels")
+_L0_SAMPLE = _SAMPLE.replace("Tensor eps", "Tensor count").replace("float low", "int channels, float low")
 
 _MOMENTUM_STEP = (
     "(Tensor points, Tensor grad, Tensor center, Tensor(a!) previous, Tensor(b!) best, Tensor(c!) best_grad, "
@@ -38,6 +42,13 @@ DEFINITIONS: Final[dict[str, tuple[str, Callable[..., None]]]] = {
     "l2_step": (_STEP, reference.l2_step),
     "l2_project": (_PROJECT, reference.l2_project),
     "l2_sample": (_SAMPLE, reference.l2_sample),
+    "l2_box_project": (_PROJECT, reference.l2_box_project),
+    "l1_step": (_L1_STEP, reference.l1_step),
+    "l1_project": (_PROJECT, reference.l1_project),
+    "l1_sample": (_SAMPLE, reference.l1_sample),
+    "l0_step": (_L0_STEP, reference.l0_step),
+    "l0_project": (_L0_PROJECT, reference.l0_project),
+    "l0_sample": (_L0_SAMPLE, reference.l0_sample),
     "total_variation": (_VARIATION, reference.total_variation),
     "colour": (_COLOUR, reference.colour),
     "colour_backward": (_COLOUR_BACKWARD, reference.colour_backward),

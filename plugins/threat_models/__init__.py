@@ -11,5 +11,9 @@ def featlab_threat_models() -> Iterable[Entry]:
     here = "featlab_plugins.threat_models"
     yield Entry("linf", f"{here}.balls:Linf", "every value changes by at most eps (Goodfellow et al. 2015)")
     yield Entry("l2", f"{here}.balls:L2", "the change has Euclidean length at most eps (Szegedy et al. 2014)")
+    yield Entry("l1", f"{here}.l1:L1", "the changes sum up to at most eps (Chen et al. 2018; Tramer and Boneh 2019)")
+    yield Entry(
+        "l0", f"{here}.l0:L0", "at most count values or pixels change (Papernot et al. 2016; Croce and Hein 2019)"
+    )
     yield Entry("box", f"{here}.box:Box", "any image with values in [low, high]")
     yield Entry("masked", f"{here}.masked:Masked", "another threat model, where a mask lets it (patches, painting)")

@@ -124,12 +124,16 @@ class L2(Ball):
     """The Euclidean ball, |x' - x|_2 <= eps. Steps follow the normalised gradient.
 
     The projection scales into the ball and then cuts to the box, as is usual; the result lies in both, but where the
-    box cuts it is not the nearest such point. Source: Madry et al. 2018, section 2.1; Szegedy et al. 2014, section 4.
+    box cuts it is not the nearest such point. With `exact` it is, and as far from the centre as the ball allows.
+    Source: Madry et al. 2018, section 2.1; Szegedy et al. 2014, section 4.
     """
 
+    exact: bool = False
+
     def project(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
-        """Return the points scaled into the ball, then cut to the box."""
-        return fl.ops.l2_project(points, center, eps=self.eps, low=self.low, high=self.high)
+        """Return the points scaled into the ball, then cut to the box; the nearest points where `exact`."""
+        project = fl.ops.l2_box_project if self.exact else fl.ops.l2_project
+        return project(points, center, eps=self.eps, low=self.low, high=self.high)
 
     def steepest(self, grad: torch.Tensor) -> torch.Tensor:
         """Return grad / |grad|, and 0 for a gradient of 0."""
@@ -156,7 +160,9 @@ class L2(Ball):
         step_size: float | torch.Tensor,
         out: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return the step of the definition, in one pass over memory."""
+        """Return the step of the definition, in one pass over memory unless it is `exact`."""
+        if self.exact:
+            return super().step(points, grad, center, step_size=step_size, out=out)
         return fl.ops.l2_step(
             points, grad, center, eps=self.eps, step_size=step_size, low=self.low, high=self.high, out=out
         )

@@ -48,6 +48,10 @@ class Masked(fl.ThreatModel):
         free = self._free(grad)
         return torch.where(free, self.inside.steepest(torch.where(free, grad, 0.0)), 0.0)
 
+    def admissible(self, grad: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+        """Return what the other threat model admits."""
+        return self.inside.admissible(grad, points)
+
     def sample(self, center: torch.Tensor, *, key: fl.Key) -> torch.Tensor:
         """Return a sample of the other threat model where the mask lets it."""
         return torch.where(self._free(center), self.inside.sample(center, key=key), center)

@@ -12,9 +12,11 @@ from featlab.ops import layout, native
 
 from ops_cases import same_bits
 
-STEPS = ["linf_step", "l2_step"]
-PROJECTIONS = ["linf_project", "l2_project"]
-SAMPLES = ["linf_sample", "l2_sample"]
+STEPS = ["linf_step", "l2_step", "l1_step", "l0_step"]
+PROJECTIONS = ["linf_project", "l2_project", "l2_box_project", "l1_project", "l0_project"]
+SAMPLES = ["linf_sample", "l2_sample", "l1_sample", "l0_sample"]
+COUNTED = {"l1_step": {"count": 5}, **{f"l0_{what}": {"count": 5} for what in ("step", "project", "sample")}}
+ORDERED = [*SAMPLES, "l1_step", "l0_step", "l0_project"]  # in the logical order of the elements
 BALLS = [*STEPS, *PROJECTIONS, *SAMPLES]
 Run = Callable[..., Tensor]
 
@@ -30,7 +32,9 @@ def gradients(*shape: int, seed: int = 0) -> Tensor:
 def run(name: str, points: Tensor, grad: Tensor, center: Tensor, **options: object) -> Tensor:
     """Call any of the functions with the arguments that it takes."""
     function = getattr(ops, name)
-    arguments = {"eps": 0.25, **options}
+    arguments = {"eps": 0.25, **COUNTED.get(name, {}), **options}
+    if name.startswith("l0"):
+        del arguments["eps"]
     if name in STEPS:
         return function(points, grad, center, **{"step_size": 0.1, **arguments})
     if name in PROJECTIONS:
@@ -40,12 +44,15 @@ def run(name: str, points: Tensor, grad: Tensor, center: Tensor, **options: obje
 
 def op_arguments(name: str, points: Tensor, grad: Tensor, center: Tensor) -> tuple[object, ...]:
     out = torch.full_like(points, math.nan).detach()
-    eps, size = torch.tensor([0.25]), torch.tensor([0.1])
+    eps, size, count = torch.tensor([0.25]), torch.tensor([0.1]), torch.tensor([3])
+    each = count if name.startswith("l0") else eps
+    channels = (1,) if name.startswith("l0") else ()
     if name in STEPS:
-        return points, grad, center, eps.expand(len(points)).contiguous(), size, 0.0, 1.0, out
+        number = (count,) if name == "l1_step" else ()
+        return points, grad, center, each.expand(len(points)).contiguous(), size, *number, *channels, 0.0, 1.0, out
     if name in PROJECTIONS:
-        return points, center, eps, 0.0, 1.0, out
-    return center, eps, torch.arange(len(center)), 7, 0, 0.0, 1.0, out
+        return points, center, each, *channels, 0.0, 1.0, out
+    return center, each, torch.arange(len(center)), 7, 0, *channels, 0.0, 1.0, out
 
 
 CASES = {
@@ -64,8 +71,8 @@ CASES = {
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # opcheck itself looks at it
 @pytest.mark.parametrize(
-    ("name", "case"),  # draws are made in the logical order: the samplers pass contiguous tensors
-    [(name, case) for name in BALLS for case in CASES if name not in SAMPLES or case != "channels last"],
+    ("name", "case"),  # what works in the logical order is given contiguous tensors
+    [(name, case) for name in BALLS for case in CASES if name not in ORDERED or case != "channels last"],
 )
 def test_opcheck(name: str, case: str) -> None:
     torch.library.opcheck(getattr(torch.ops.featlab, name).default, op_arguments(name, *CASES[case]))
@@ -74,6 +81,7 @@ def test_opcheck(name: str, case: str) -> None:
 @pytest.mark.parametrize("name", BALLS)
 def test_one_graph_under_torch_compile(name: str) -> None:
     points, grad, center = CASES["images"]
+    torch.compiler.reset()  # every name is another specialisation of the same functions
 
     def twice(points: Tensor, grad: Tensor, center: Tensor) -> Tensor:
         return run(name, run(name, points, grad, center), grad, center)
@@ -94,7 +102,7 @@ def test_the_memory_format_does_not_matter(way: str, name: str, order: tuple[int
     expected = run(name, points, grad, center)
     for arguments in ((permuted(points), grad, center), (permuted(points), permuted(grad), permuted(center))):
         result = run(name, *arguments)
-        assert torch.allclose(result, expected, rtol=0, atol=0 if name.startswith("linf") else 2.0**-23)
+        assert torch.allclose(result, expected, rtol=0, atol=0 if name.startswith(("linf", "l0")) else 2.0**-23)
     if name not in SAMPLES and order[0] == 0:
         assert result.stride() == permuted(points).stride()
 
@@ -188,7 +196,7 @@ def test_float64_and_float32_agree(name: str) -> None:
         ({"out": images(2, 4).double()}, "out must have the type"),
     ],
 )
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", [name for name in STEPS if not name.startswith("l0")])
 def test_bad_arguments_are_named(name: str, change: dict[str, object], message: str) -> None:
     arguments = {"points": images(2, 4), "grad": gradients(2, 4), "center": images(2, 4, seed=1), **change}
     with pytest.raises(ValueError, match=message):

@@ -27,7 +27,10 @@ with warnings.catch_warnings(record=True) as caught:
     try:
         values = [ops.linf_step(x, g, x, eps=0.03, step_size=0.01), ops.l2_step(x, g, x, eps=0.5, step_size=0.7),
                   ops.linf_sample(x, eps=0.1, seed=1, examples=torch.arange(3)),
-                  ops.l2_sample(x, eps=0.1, seed=1, examples=torch.arange(3))]
+                  ops.l2_sample(x, eps=0.1, seed=1, examples=torch.arange(3)),
+                  ops.l1_step(x, g, x, eps=1.5, step_size=2.0, count=20), ops.l2_box_project(x + g, x, eps=0.5),
+                  ops.l0_step(x, g, x, count=3, step_size=2.0),
+                  ops.l1_sample(x, eps=9.0, seed=1, examples=torch.arange(3))]
         numbers = [v.view(torch.int32).flatten().tolist() for v in values]
     except RuntimeError as error:
         numbers = str(error)
@@ -70,7 +73,7 @@ def test_without_libraries_the_definitions_serve_and_the_build_says_why(copied: 
     assert seen["status"]["libraries"]["cuda"]["reason"] == "_cuda.so was not built."
     assert seen["status"]["ok"]
     assert not seen["warnings"]
-    assert len(seen["numbers"]) == 4
+    assert len(seen["numbers"]) == 8
 
 
 def test_a_corrupt_library_is_named_once_and_does_without(copied: Path, tmp_path: Path) -> None:
@@ -80,7 +83,7 @@ def test_a_corrupt_library_is_named_once_and_does_without(copied: Path, tmp_path
     assert not seen["status"]["libraries"]["cpu"]["loaded"]
     assert "_cpu.so does not load" in seen["status"]["libraries"]["cpu"]["reason"]
     assert len(seen["warnings"]) == 1
-    assert len(seen["numbers"]) == 4
+    assert len(seen["numbers"]) == 8
     demanded = check(tmp_path, "FEATLAB_EXT=require")
     assert not demanded["status"]["ok"]
     assert re.search("FEATLAB_EXT=require, but linf_step has no kernel on cpu: _cpu.so does not", demanded["numbers"])

@@ -38,6 +38,28 @@ def within_l2(eps):
     return contains
 
 
+def within_l1(eps):
+    def contains(points, center):
+        return (points.double() - center.double()).flatten(1).abs().sum(dim=1) <= eps
+
+    return contains
+
+
+def within_l0(count, dim=None):
+    """Values that differ, or with dim=1 pixels."""
+
+    def contains(points, center):
+        differs = points != center
+        pixels = differs if dim is None or points.dim() == 2 else differs.any(dim=dim)
+        return pixels.flatten(1).sum(dim=1) <= count
+
+    return contains
+
+
+def absolute(directions):
+    return directions.flatten(1).abs().sum(dim=1)
+
+
 def largest(directions):
     return directions.flatten(1).abs().amax(dim=1)
 
@@ -51,6 +73,12 @@ KNOWN = {
     "linf-each": {"contains": within_linf(per_example), "length": largest},
     "l2": {"contains": within_l2(0.5), "length": euclidean},
     "l2-each": {"contains": within_l2(per_example), "length": euclidean},
+    "l2-exact": {"contains": within_l2(0.5), "length": euclidean},
+    "l1": {"contains": within_l1(2.0), "length": absolute},
+    "l1-each": {"contains": within_l1(30 * per_example), "length": absolute},
+    "l0": {"contains": within_l0(5), "length": euclidean},
+    "l0-each": {"contains": within_l0(torch.arange(5)), "length": euclidean},
+    "l0-pixels": {"contains": within_l0(4, dim=1), "length": euclidean},
     "box": {"length": euclidean},
 }
 MAKERS = {
@@ -58,6 +86,12 @@ MAKERS = {
     "linf-each": lambda shape: fl.threat_model("linf", eps=per_example),
     "l2": lambda shape: fl.threat_model("l2", eps=0.5),
     "l2-each": lambda shape: fl.threat_model("l2", eps=per_example),
+    "l2-exact": lambda shape: fl.threat_model("l2", eps=0.5, exact=True),
+    "l1": lambda shape: fl.threat_model("l1", eps=2.0),
+    "l1-each": lambda shape: fl.threat_model("l1", eps=30 * per_example, sparsity=0.2),
+    "l0": lambda shape: fl.threat_model("l0", count=5),
+    "l0-each": lambda shape: fl.threat_model("l0", count=torch.arange(5)),
+    "l0-pixels": lambda shape: fl.threat_model("l0", count=4, per="pixel"),
     "box": lambda shape: fl.threat_model("box"),
     "masked-linf": lambda shape: fl.threat_model(
         "masked", inside=fl.threat_model("linf", eps=0.1), mask=half_mask(shape)
@@ -72,6 +106,7 @@ MAKERS = {
         inside=fl.threat_model("linf", eps=0.1),
         mask=torch.stack([half_mask(shape), 1 - half_mask(shape), *torch.ones(3, *shape)]),
     ),
+    "masked-l1": lambda shape: fl.threat_model("masked", inside=fl.threat_model("l1", eps=2.0), mask=half_mask(shape)),
     "masked-box": lambda shape: fl.threat_model("masked", inside=fl.threat_model("box"), mask=half_mask(shape)),
 }
 
@@ -92,7 +127,7 @@ values = st.sampled_from([0.0, 1e-30, 1 / 255, 0.1, 0.3, 8 / 255, 0.5, 127 / 255
     seed=st.integers(0, 10**6),
     steps=st.integers(1, 4),
 )
-@pytest.mark.parametrize("name", ["linf", "l2"])
+@pytest.mark.parametrize("name", ["linf", "l2", "l1"])
 def test_attacks_end_exactly_inside(name, pixels, eps, seed, steps):
     """No tolerance: in float32, and in float64 of the same numbers."""
     torch.manual_seed(seed)
@@ -115,8 +150,10 @@ def test_attacks_end_exactly_inside(name, pixels, eps, seed, steps):
         if name == "linf":
             assert ((found - images).abs() <= eps).all()
             assert (difference.abs() <= eps).all()
-        else:
+        elif name == "l2":
             assert (difference.square().sum(dim=1).sqrt() <= eps).all()
+        else:
+            assert (difference.abs().sum(dim=1) <= eps).all()
 
 
 def test_outside_the_mask_nothing_changes_a_bit():

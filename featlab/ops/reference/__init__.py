@@ -16,6 +16,7 @@ from featlab.ops.reference.heads import (
     margin_head,
 )
 from featlab.ops.reference.pictures import affine, affine_backward, colour, colour_backward, total_variation
+from featlab.ops.reference.sparse import l0_project, l0_sample, l0_step, l1_project, l1_sample, l1_step, l2_box_project
 
 __all__ = [
     "affine",
@@ -27,6 +28,13 @@ __all__ = [
     "dlr_targeted_head",
     "fingerprint",
     "keep_better",
+    "l0_project",
+    "l0_sample",
+    "l0_step",
+    "l1_project",
+    "l1_sample",
+    "l1_step",
+    "l2_box_project",
     "l2_momentum_step",
     "l2_project",
     "l2_sample",

@@ -33,7 +33,7 @@ def linf_sample(
     )
     near = center + radius(eps, center) * random.symmetric_uniform(drawn, center.dtype)
     near = clip(near, *_interval(center, eps, low, high))
-    out.copy_(torch.where(finite(eps, center), near, _box_sample(drawn, center, low, high)))
+    out.copy_(torch.where(finite(eps, center), near, box_sample(drawn, center, low, high)))
 
 
 def l2_step(
@@ -69,7 +69,7 @@ def l2_sample(
     length = radius(eps, center).double() * shrink(center) * spread(unit ** (1.0 / max(elements, 1)), direction)
     near = clip(add_toward(center, direction * (length / torch.sqrt(squared(direction)))), low, high)
     drawn = random.words(examples, elements=elements, purpose=random.UNIFORM, **key).reshape(center.shape)
-    out.copy_(torch.where(finite(eps, center), near, _box_sample(drawn, center, low, high)))
+    out.copy_(torch.where(finite(eps, center), near, box_sample(drawn, center, low, high)))
 
 
 def _shrunk(
@@ -89,7 +89,8 @@ def _interval(center: Tensor, eps: Tensor, low: float, high: float) -> tuple[Ten
     return torch.where(below > low, below, low), torch.where(above < high, above, high)
 
 
-def _box_sample(drawn: Tensor, center: Tensor, low: float, high: float) -> Tensor:
+def box_sample(drawn: Tensor, center: Tensor, low: float, high: float) -> Tensor:
+    """Return values uniform in the box, and the center where it is not finite."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return clip(center, low, high)
     unit = random.symmetric_uniform(drawn, center.dtype) * 0.5 + 0.5

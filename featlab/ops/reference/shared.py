@@ -18,13 +18,17 @@ def squared(rows: Tensor) -> Tensor:
 
 def total(rows: Tensor) -> Tensor:
     """Return the sum of each row by a tree of pairs that depends on its size alone, shaped to broadcast over rows."""
-    flat = rows.flatten(1) if rows.dim() > 1 else rows.unsqueeze(1)
-    flat = flat if flat.shape[1] else flat.new_zeros(len(flat), 1)
-    while flat.shape[1] > 1:
-        half = flat.shape[1] // 2
-        folded = flat[:, :half] + flat[:, half : 2 * half]
-        flat = torch.cat([folded, flat[:, 2 * half :]], dim=1)
-    return flat.reshape(-1, *[1] * (rows.dim() - 1))
+    sums = flat(rows) if size(rows) else rows.new_zeros(len(rows), 1)
+    while sums.shape[1] > 1:
+        half = sums.shape[1] // 2
+        folded = sums[:, :half] + sums[:, half : 2 * half]
+        sums = torch.cat([folded, sums[:, 2 * half :]], dim=1)
+    return sums.reshape(-1, *[1] * (rows.dim() - 1))
+
+
+def flat(rows: Tensor) -> Tensor:
+    """Return (batch, elements), the elements in their logical order."""
+    return rows.reshape(len(rows), size(rows))
 
 
 def clip(values: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
