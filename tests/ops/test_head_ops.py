@@ -160,6 +160,12 @@ def test_a_certain_model_still_has_its_gradient(way: str, gap: float) -> None:
     assert float(sure.cotangent[0, 0]) == -1.0
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "log_ratio"])
+def test_huge_logits_that_tie_share_the_slope(way: str, loss: str) -> None:
+    logits = torch.tensor([[0.0, 0.0, 3e38, 3e38]])
+    assert ops.judge(logits, torch.tensor([0]), loss=loss).cotangent.tolist() == [[-1.0, 0.0, 0.5, 0.5]]
+
+
 def test_ties_go_to_the_lowest_class(way: str) -> None:
     logits = torch.tensor([[1.0, 5.0, 5.0, 5.0, 0.0]])
     margin = ops.judge(logits, torch.tensor([1]), loss="margin")

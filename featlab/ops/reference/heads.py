@@ -70,7 +70,8 @@ def _odds(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     z, own = logits.double(), _one_hot(labels, logits)
     others = z.masked_fill(own > 0, -torch.inf)
     total = others.logsumexp(dim=1)
-    softmax = torch.where(torch.isneginf(total)[:, None], 0.0, (others - total[:, None]).exp())
+    # Not exp(others - total): beside huge logits the logarithm of a tie is lost in their sum.
+    softmax = torch.where(torch.isneginf(total)[:, None], 0.0, others.softmax(dim=1))
     return total - z.gather(1, labels[:, None])[:, 0], softmax, own
 
 
