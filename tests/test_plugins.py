@@ -82,6 +82,8 @@ def test_first_party_plugins_are_all_listed_with_their_provider():
         ("threat_models", "l2", "threat_models"),
         ("threat_models", "box", "threat_models"),
         ("threat_models", "masked", "threat_models"),
+        ("threat_models", "l1", "threat_models"),
+        ("threat_models", "l0", "threat_models"),
         ("extractors", "penultimate", "extractors"),
         ("extractors", "logits", "extractors"),
         ("extractors", "layer", "extractors"),
@@ -210,9 +212,9 @@ def test_a_name_yielded_twice_by_one_plugin_is_its_own_mistake():
 def test_an_unknown_name_is_met_with_the_nearest_and_who_provides_what(tmp_path):
     thin(tmp_path)
     done = run("import featlab as fl; fl.threat_model('thinn')", path=tmp_path)
-    assert "must be one of box, l2, linf, masked, thin; got 'thinn'; did you mean 'thin'?" in done.stderr
+    assert "must be one of box, l0, l1, l2, linf, masked, thin; got 'thinn'; did you mean 'thin'?" in done.stderr
     assert "thin: extra (featlab-thin 1.2.3)" in done.stderr
-    assert "linf, l2, box, masked: threat_models (featlab" in done.stderr
+    assert "linf, l2, l1, l0, box, masked: threat_models (featlab" in done.stderr
     done = run("import featlab as fl; fl.threat_model('l2')", path=tmp_path, block="featlab,featlab-thin")
     assert "no plugin provides any threat model, so not 'l2' either" in done.stderr
     assert "blocked: threat_models (featlab" in done.stderr
@@ -226,7 +228,7 @@ def test_blocking_removes_one_and_the_rest_works():
     code = "import featlab as fl; print(fl.threat_model('l2:eps=1')); fl.threat_model('linf:eps=0.1')"
     blocked = run(code, block="linf")
     assert blocked.stdout.startswith("L2(")
-    assert "threat model must be one of box, l2, masked; got 'linf' (blocked: linf)" in blocked.stderr
+    assert "threat model must be one of box, l0, l1, l2, masked; got 'linf' (blocked: linf)" in blocked.stderr
     assert [row["name"] for row in json.loads(done.stdout)["blocked"]] == ["linf"]
     assert "blocked: threat model linf of threat_models" in cli("plugins", block="linf").stdout
     assert "blocked: tasks" in cli("plugins", block="tasks").stdout
@@ -390,7 +392,7 @@ def test_listing_installed_plugins_warns_of_nothing():
     plugins.registry.cache_clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert plugins.registry().names("threat_models") == ["box", "l2", "linf", "masked"]
+        assert plugins.registry().names("threat_models") == ["box", "l0", "l1", "l2", "linf", "masked"]
 
 
 GUIDE = Path(__file__).parent.parent / "plugins" / "README.md"

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import featlab as fl
+from featlab.datasets.fashion_mini import open_fashion_mini
 
 
 class Rescaled(fl.ThreatModel):
@@ -29,7 +30,7 @@ class Rescaled(fl.ThreatModel):
 @pytest.fixture(scope="module")
 def trained():
     """A small net that knows its training images, in two seconds."""
-    images, labels = fl.load_data("fashion-mini", train=True, count=1000)
+    images, labels = open_fashion_mini(train=True).subset(1000).tensors()
     torch.manual_seed(0)
     size = images[0].numel()
     net = nn.Sequential(nn.Flatten(), nn.Linear(size, 64), nn.ReLU(), nn.Linear(64, 10))
