@@ -34,7 +34,7 @@ class Target:
         return first or not (ladder and self.budget is LARGE)
 
 
-SMALL = Budget(20.0, 3, 15)
+SMALL = Budget(10.0, 3, 15)
 LARGE = Budget(0.0, 2)
 TARGETS = {
     "small_cnn standard": Target(
@@ -45,12 +45,12 @@ TARGETS = {
             ("apgd", "l2", 1.5),
             ("apgd", "l1", 12.0),
         ),
-        128,
+        64,
         SMALL,
         quick_batch=32,
     ),
-    "small_cnn robust linf": Target((("pgd", "linf", 0.1), ("apgd", "linf", 0.1)), 128, SMALL),
-    "small_cnn robust l2": Target((("pgd", "l2", 1.5), ("apgd", "l2", 1.5), ("apgd", "l1", 12.0)), 128, SMALL),
+    "small_cnn robust linf": Target((("pgd", "linf", 0.1), ("apgd", "linf", 0.1)), 64, SMALL),
+    "small_cnn robust l2": Target((("pgd", "l2", 1.5), ("apgd", "l2", 1.5), ("apgd", "l1", 12.0)), 64, SMALL),
     "resnet18 standard": Target(
         (
             ("pgd", "linf", 8 / 255),
@@ -59,7 +59,7 @@ TARGETS = {
             ("apgd", "l2", 0.5),
             ("apgd", "l1", 12.0),
         ),
-        8,
+        4,
         LARGE,
         quick_batch=2,
     ),
