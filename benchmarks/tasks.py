@@ -20,8 +20,8 @@ NETS = {"small_cnn robust l2": 64, "resnet18 standard": 8}
 Way = Callable[[fl.Classifier, Tensor, Tensor, int], Tensor]
 
 
-def run(options: Options) -> Iterator[Row]:
-    """Yield the rows of each task on each net."""
+def run(options: Options) -> Iterator[list[Row]]:
+    """Yield the rows of each task on each net, a list for each measurement."""
     for net, batch in NETS.items():
         if options.quick and net.startswith("resnet18"):
             continue
@@ -29,7 +29,7 @@ def run(options: Options) -> Iterator[Row]:
             steps = 5 if options.quick else full
             name = f"{task}-{steps} {net}"
             if options.wants(name):
-                yield from measure(name, net, options, batch, steps, ways, judge)
+                yield measure(name, net, options, batch, steps, ways, judge)
 
 
 def measure(
@@ -40,8 +40,8 @@ def measure(
     steps: int,
     ways: dict[str, Way],
     judge: Callable[[fl.Classifier, Tensor, Tensor], str],
-) -> Iterator[Row]:
-    """Yield a row for each way to do one task, with what came of it."""
+) -> list[Row]:
+    """Return a row for each way to do one task, with what came of it."""
     recipe = nets.RECIPES[net].quick() if options.quick else nets.RECIPES[net]
     model = nets.net(recipe, options.device)
     images = nets.images_of(recipe, train=False, count=2 * batch)[0].to(options.device)
@@ -67,7 +67,7 @@ def measure(
             note = f"{result.how}, {len(result.seconds)} rounds, {judge(model, found[provider], goal)}; {recipe}"
             row = replace(row, **result.columns(), note=note)
         rows.append(row)
-    yield from compared(rows)
+    return compared(rows)
 
 
 def targets(model: fl.Classifier, goal: Tensor) -> Tensor:

@@ -22,19 +22,19 @@ RADII = {"linf": 0.1, "l2": 1.5}
 LR = 0.02
 
 
-def run(options: Options) -> Iterator[Row]:
-    """Yield the rows of robust training in each norm, on the small net and on ResNet-18."""
+def run(options: Options) -> Iterator[list[Row]]:
+    """Yield the rows of robust training on the small net and on ResNet-18, a list for each measurement."""
     for architecture, count in {"small_cnn": 2560, "resnet18": 128}.items():
         if options.quick and architecture == "resnet18":
             continue
         for norm, eps in RADII.items():
             name = f"robust training {architecture} pgd-{STEPS} {norm}"
             if options.wants(name):
-                yield from measure(name, architecture, options, norm, eps, 256 if options.quick else count)
+                yield measure(name, architecture, options, norm, eps, 256 if options.quick else count)
 
 
-def measure(name: str, architecture: str, options: Options, norm: str, eps: float, count: int) -> Iterator[Row]:
-    """Yield a row for each way to train one epoch."""
+def measure(name: str, architecture: str, options: Options, norm: str, eps: float, count: int) -> list[Row]:
+    """Return a row for each way to train one epoch."""
     recipe = nets.Recipe(architecture, count, 1, LR, f"{norm}:eps={eps}", 2.5 * eps / STEPS, STEPS)
     images, labels = nets.images_of(recipe, train=True, count=count)
     test = nets.images_of(recipe, train=False, count=256)
@@ -62,7 +62,7 @@ def measure(name: str, architecture: str, options: Options, norm: str, eps: floa
             note = f"{result.how}, {rate:.0f} images/s, one epoch of {count} images, then {clean.accuracy:.0%} clean"
             row = replace(row, **result.columns(), note=note)
         rows.append(row)
-    yield from compared(rows)
+    return compared(rows)
 
 
 def featlab_way(model: nn.Module, images: Tensor, labels: Tensor, recipe: nets.Recipe, norm: str, eps: float) -> None:

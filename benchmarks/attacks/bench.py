@@ -66,8 +66,8 @@ TARGETS = {
 }
 
 
-def run(options: Options) -> Iterator[Row]:
-    """Yield the rows of every comparison that is wanted, and of the ladder."""
+def run(options: Options) -> Iterator[list[Row]]:
+    """Yield the rows of every comparison that is wanted, and of the ladder, a list for each measurement."""
     for net, target in TARGETS.items():
         for attack, norm, eps in target.attacks:
             steps = 4 if options.quick else 50
@@ -79,7 +79,7 @@ def run(options: Options) -> Iterator[Row]:
                 if wanted and options.wants(prefix + name):
                     setting, recipe = setting_of(net, target, options, norm, eps, steps)
                     rows = measure(prefix + name, setting, attacks, budget_of(target, options), str(recipe))
-                    yield from rows if prefix else compared(rows)
+                    yield rows if prefix else compared(rows)
 
 
 def budget_of(target: Target, options: Options) -> Budget:

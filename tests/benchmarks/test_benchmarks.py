@@ -109,7 +109,8 @@ def test_a_missing_peer_is_a_row_that_says_so(monkeypatch):
     for module in (ops, sys.modules["benchmarks.ops.balls"], sys.modules["benchmarks.attacks.providers"]):
         monkeypatch.setattr(module, "load", missing, raising=False)
     options = Options(CPU, quick=True, only="linf_step")
-    found = {row.provider: row for row in ops.run(options)}
+    (measured,) = ops.run(options)
+    found = {row.provider: row for row in measured}
     assert found["robustness"].error == "robustness.attack_steps does not import: not here"
     assert found["robustness"].p50_us is None
     assert found["eager"].error is None
