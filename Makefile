@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := setup.py pyproject.toml $(shell find csrc -type f 2>/dev/null)
+CXX_FILES = $(shell find csrc tests/cuda -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.inc')
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test gpu lint format bench clean
 
 demo: .venv/installed
 	$(BIN)/featlab demo --out featlab-demo
@@ -11,16 +12,20 @@ demo: .venv/installed
 test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
+# On a machine with a CUDA device: everything that only a device can show. See benchmarks/gpu.sh.
+gpu: .venv/installed
+	bash benchmarks/gpu.sh
+
 lint: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.inc')
+	$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
 
 format: .venv/installed
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-	$(BIN)/clang-format -i $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.inc')
+	$(BIN)/clang-format -i $(CXX_FILES)
 
 # A smoke run of every bench; `.venv/bin/python -m benchmarks --help` says how to measure in full.
 bench: .venv/installed

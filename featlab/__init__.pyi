@@ -1,8 +1,10 @@
 """The public names of featlab, each re-exported once. Importing featlab imports none of them before they are used."""
 
 from . import ops as ops
+from .adaptive import APGD as APGD
 from .attacks import Adversary as Adversary
 from .attacks import Attack as Attack
+from .attacks import apgd as apgd
 from .attacks import pgd as pgd
 from .datasets import Dataset as Dataset
 from .datasets import load_data as load_data
@@ -25,6 +27,8 @@ from .objectives import activation as activation
 from .objectives import classified_as as classified_as
 from .objectives import cross_entropy as cross_entropy
 from .objectives import dlr as dlr
+from .objectives import dlr_targeted as dlr_targeted
+from .objectives import log_ratio as log_ratio
 from .objectives import margin as margin
 from .objectives import match as match
 from .objectives import misclassified as misclassified
@@ -45,6 +49,7 @@ from .rules import Steepest as Steepest
 from .rules import StepRule as StepRule
 from .threat_models import Key as Key
 from .threat_models import ThreatModel as ThreatModel
+from .threat_models import Trail as Trail
 from .training import Epoch as Epoch
 from .training import Schedule as Schedule
 from .training import train as train

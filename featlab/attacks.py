@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import torch
+
+from featlab.adaptive import APGD
 from featlab.data import check_images, check_labels
+from featlab.freezing import frozen
 from featlab.names import lookup
-from featlab.objectives import OnModel, classified_as, cross_entropy, dlr, margin, misclassified
+from featlab.objectives import (
+    Objective,
+    OnModel,
+    classified_as,
+    cross_entropy,
+    dlr,
+    dlr_targeted,
+    log_ratio,
+    margin,
+    misclassified,
+)
 from featlab.problem import Problem
 from featlab.rules import Momentum, Steepest, StepRule
 from featlab.threat_models import ThreatModel
@@ -19,6 +33,7 @@ LOSSES: dict[str, Callable[[Model, Labels], OnModel[Scores]]] = {
     "cross_entropy": cross_entropy,
     "margin": margin,
     "dlr": dlr,
+    "log_ratio": log_ratio,
 }
 
 
@@ -32,6 +47,7 @@ def pgd(
     step_size: PerExample,
     loss: str = "cross_entropy",
     targeted: bool = False,
+    targets: Labels | None = None,
     stop: bool = False,
     rule: StepRule | None = None,
     random_start: bool = False,
@@ -45,14 +61,14 @@ def pgd(
     x' = P(x + step_size * steepest(grad loss(f(x), y))), for every image in [0, 1] by itself. With `stop` an image
     leaves as soon as the model answers otherwise (with `targeted`: as `labels` say); without, each ends with its
     largest loss. With `detect_cycles`, for models without random parts, it leaves too when it goes round in circles.
+    The loss `dlr_targeted` goes from `labels` towards `targets`, which go with no other.
     Source: Madry et al. 2018, section 2.1.
     """
     check_images(images)
     check_labels(labels, count=len(images))
-    away = lookup("loss", loss, LOSSES)(model, labels)
     criterion = (classified_as if targeted else misclassified)(model, labels)
     return Problem(
-        -away if targeted else away,
+        _uphill(model, labels, loss=loss, targeted=targeted, targets=targets),
         images,
         within,
         steps,
@@ -67,9 +83,66 @@ def pgd(
     )
 
 
+def _uphill(model: Model, labels: Labels, *, loss: str, targeted: bool, targets: Labels | None) -> Objective:
+    """Return what an attack climbs."""
+    if (loss == "dlr_targeted") != (targets is not None) or (targeted and targets is not None):
+        raise ValueError(
+            "the loss 'dlr_targeted' and `targets` go together, and without `targeted`; "
+            "to climb towards `labels` by another loss, pass targeted=True and no targets"
+        )
+    if targets is not None:
+        check_labels(targets, count=len(labels))
+        return dlr_targeted(model, labels, targets)
+    away = lookup("loss", loss, LOSSES)(model, labels)
+    return -away if targeted else away
+
+
+def apgd(
+    model: Model,
+    images: Images,
+    labels: Labels,
+    *,
+    within: ThreatModel,
+    steps: int = 100,
+    loss: str = "cross_entropy",
+    targeted: bool = False,
+    targets: Labels | None = None,
+    stop: bool = False,
+    random_start: bool = True,
+    restarts: int = 1,
+    seed: int = 0,
+    examples: Seeds | None = None,
+) -> Problem:
+    """Return Auto-PGD: ascent with momentum on a loss, whose step size starts at 2 * within.radius and adapts itself.
+
+    `loss`, `targeted`, `targets` and `stop` are those of `pgd`. There is no step size to choose.
+    Source: Croce and Hein 2020 (AutoAttack), section 3; losses: section 4.
+    """
+    return pgd(
+        model,
+        images,
+        labels,
+        within=within,
+        steps=steps,
+        step_size=2 * within.radius,
+        loss=loss,
+        targeted=targeted,
+        targets=targets,
+        stop=stop,
+        rule=APGD(),
+        random_start=random_start,
+        restarts=restarts,
+        seed=seed,
+        examples=examples,
+    )
+
+
 @dataclass(frozen=True)
 class Attack:
-    """One attack of a suite. The step size is `relative_step * within.radius`, so a multiple of eps for a ball."""
+    """One attack of a suite. The step size is `relative_step * within.radius`, so a multiple of eps for a ball.
+
+    `target` is the wrong class to aim at, counted by how likely the model finds it at the image itself, from 1.
+    """
 
     name: str
     loss: str = "cross_entropy"
@@ -78,6 +151,7 @@ class Attack:
     random_start: bool = False
     restarts: int = 1
     rule: StepRule = field(default_factory=Steepest)
+    target: int | None = None
 
     def problem(
         self,
@@ -99,6 +173,7 @@ class Attack:
             steps=self.steps,
             step_size=self.relative_step * within.radius,
             loss=self.loss,
+            targets=None if self.target is None else _likely(model, images, labels, rank=self.target),
             stop=True,
             rule=self.rule,
             random_start=self.random_start,
@@ -107,6 +182,27 @@ class Attack:
             seed=seed,
             examples=examples,
         )
+
+
+def _likely(model: Model, images: Images, labels: Labels, *, rank: int) -> Labels:
+    """Return the wrong class that the model finds most likely (`rank` 1), second (2), ..."""
+    with frozen(model), torch.no_grad():
+        logits = model(images)
+    if not 1 <= rank < logits.shape[1]:
+        raise ValueError(
+            f"there is no wrong class of rank {rank}, the model has {logits.shape[1]} classes; "
+            f"pass suite=featlab.attacks.apgd_targeted({logits.shape[1] - 1})"
+        )
+    wrong = logits.scatter(1, labels[:, None], -torch.inf)
+    return wrong.argsort(dim=1, descending=True, stable=True)[:, rank - 1]
+
+
+def apgd_targeted(count: int) -> tuple[Attack, ...]:
+    """Return APGD on the targeted DLR loss, once towards each of the `count` most likely wrong classes.
+
+    Source: Croce and Hein 2020 (AutoAttack), section 4.2 (there with 9).
+    """
+    return tuple(replace(_APGD, name=f"apgd-t{n}", loss="dlr_targeted", target=n) for n in range(1, count + 1))
 
 
 @dataclass(frozen=True)
@@ -136,6 +232,8 @@ class Adversary:
         )
 
 
+_APGD = Attack("apgd-ce", steps=100, relative_step=2.0, random_start=True, rule=APGD())
+
 SUITES: dict[str, tuple[Attack, ...]] = {
     "quick": (Attack("pgd-ce"),),
     "pgd": (
@@ -143,6 +241,8 @@ SUITES: dict[str, tuple[Attack, ...]] = {
         Attack("pgd-margin", loss="margin", steps=40, relative_step=2.5 / 40, random_start=True, restarts=2),
         Attack("mi-fgsm", steps=20, relative_step=0.125, rule=Momentum()),
     ),
+    "apgd": (_APGD, replace(_APGD, name="apgd-dlr", loss="dlr")),
+    "apgd-t": apgd_targeted(9),
 }
 
 

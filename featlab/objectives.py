@@ -9,16 +9,27 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from featlab import ops
 from featlab.freezing import frozen
 from featlab.types import Features, Images, Labels, Logits, Mask, Rows, Scores, Verdicts
 
 Result_co = TypeVar("Result_co", bound=Tensor, covariant=True)
+
+
+class Scored(NamedTuple):
+    """Scores, and how they change with the images: the derivative of their sum is that of <slope, source>.
+
+    Without a slope the source is the sum itself.
+    """
+
+    scores: Scores
+    source: Tensor
+    slope: Tensor | None = None
 
 
 class Head(Protocol[Result_co]):
@@ -111,6 +122,14 @@ class OnModel(Objective, Generic[Result_co]):
         """Return the head's value of each example."""
         return self.head(self.outputs(images))
 
+    def scored(self, outputs: Tensor) -> Scored:
+        """Return the scores of outputs with their slope, which a loss gives in the same pass."""
+        if isinstance(self.head, _Loss):
+            found = ops.judge(outputs, self.head.labels, loss=self.head.name, targets=self.head.targets)
+            return Scored(found.value, outputs, found.cotangent)
+        scores = self.head(outputs)
+        return Scored(scores, scores.sum())
+
     def rows(self, index: Rows) -> OnModel[Result_co]:
         """Return the same model under the head's rows."""
         return OnModel(self.model, self.head.rows(index))
@@ -135,12 +154,27 @@ class _OfLabels:
         return _OfLabels(self.function, self.labels[index])
 
 
+@dataclass(frozen=True)
+class _Loss:
+    """One of the losses that are computed with their derivative in one pass; see `featlab.ops.loss`."""
+
+    name: str
+    labels: Labels
+    targets: Labels | None = None
+
+    def __call__(self, outputs: Tensor, /) -> Scores:
+        return ops.loss(outputs, self.labels, loss=self.name, targets=self.targets)
+
+    def rows(self, index: Rows, /) -> _Loss:
+        return _Loss(self.name, self.labels[index], None if self.targets is None else self.targets[index])
+
+
 def cross_entropy(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scores]:
     """Return the cross-entropy against `labels`, log sum_j exp z_j - z_y.
 
     Uphill is away from `labels`; `-cross_entropy(model, targets)` is towards `targets`.
     """
-    return OnModel(model, _OfLabels(_cross_entropy, labels))
+    return OnModel(model, _Loss("cross_entropy", labels))
 
 
 def margin(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scores]:
@@ -148,7 +182,7 @@ def margin(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scores]
 
     Source: Carlini and Wagner 2017, section V-A (f_6 without the cut).
     """
-    return OnModel(model, _OfLabels(_margin, labels))
+    return OnModel(model, _Loss("margin", labels))
 
 
 def dlr(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scores]:
@@ -157,7 +191,25 @@ def dlr(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scores]:
     It does not change when the logits are scaled or shifted.
     Source: Croce and Hein 2020 (AutoAttack), section 4.1.
     """
-    return OnModel(model, _OfLabels(_dlr, labels))
+    return OnModel(model, _Loss("dlr", labels))
+
+
+def dlr_targeted(model: Callable[[Images], Logits], labels: Labels, targets: Labels) -> OnModel[Scores]:
+    """Return the targeted difference-of-logits ratio, -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2); needs four classes.
+
+    Uphill is from `labels` towards `targets`. It does not change when the logits are scaled or shifted.
+    Source: Croce and Hein 2020 (AutoAttack), section 4.2.
+    """
+    return OnModel(model, _Loss("dlr_targeted", labels, targets))
+
+
+def log_ratio(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scores]:
+    """Return the logarithm of the odds against `labels`, log((1 - p_y) / p_y) = log sum_{j != y} exp z_j - z_y.
+
+    A smooth margin: unlike cross-entropy, its gradient does not vanish where the model is certain.
+    Source: the logit scaling of Carlini et al. 2022 (LiRA), negated, in its stable form.
+    """
+    return OnModel(model, _Loss("log_ratio", labels))
 
 
 def misclassified(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Verdicts]:
@@ -168,23 +220,6 @@ def misclassified(model: Callable[[Images], Logits], labels: Labels) -> OnModel[
 def classified_as(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Verdicts]:
     """Return the criterion that the model answers `labels`."""
     return OnModel(model, _OfLabels(_classified_as, labels))
-
-
-def _cross_entropy(logits: Logits, labels: Labels) -> Scores:
-    return F.cross_entropy(logits, labels, reduction="none")
-
-
-def _margin(logits: Logits, labels: Labels) -> Scores:
-    own = F.one_hot(labels, logits.shape[1]).bool()
-    return logits.masked_fill(own, -torch.inf).amax(dim=1) - logits[own]
-
-
-def _dlr(logits: Logits, labels: Labels) -> Scores:
-    if logits.shape[1] < 3:
-        raise ValueError(f"dlr needs at least 3 classes, the model has {logits.shape[1]}; use margin instead")
-    ordered = logits.topk(3, dim=1).values
-    # Ties of the three largest logits would divide by zero; the score is then 0 or very large, never NaN.
-    return _margin(logits, labels) / (ordered[:, 0] - ordered[:, 2]).clamp_min(1e-12)
 
 
 def _misclassified(logits: Logits, labels: Labels) -> Verdicts:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from featlab import ops
-from featlab.objectives import Objective, OnModel, objective
+from featlab.objectives import Objective, OnModel, Scored, objective
 from featlab.rules import State, Steepest, StepRule
 from featlab.threat_models import Key, ThreatModel
 from featlab.types import Images, PerExample, Points, Rows, Scores, Seeds, Verdicts, rows_of
@@ -35,8 +35,8 @@ class Problem:
     `step_size` is one number or one per example, in the units of the threat model. With `random_start` the points start
     at random in the set, otherwise at the centre; `restarts` repeats this with other random numbers. An example that
     meets `done` leaves the batch and keeps its point; the others end with their best point, or with their last one.
-    With `detect_cycles` an example leaves too when its point (and the rule's memory) is one where it has been: where
-    the objective is deterministic it would only go round, so the result is the same, to the bit, and found earlier.
+    With `detect_cycles` an example leaves too when its point is one where it has been: with a deterministic objective
+    and a rule without memory it would only go round, so the result is the same, to the bit, and found sooner.
     `seed` and `examples` (the identity of each example, 0, 1, ... by default) key all random numbers.
     Source of the cycles: "PGD with cycle detection", arXiv 2503.19347.
     """
@@ -209,7 +209,8 @@ class _Moving:
             points = within.sample(center, key=key) if problem.random_start else within.start(center)
             state = problem.rule.begin(points, steps=problem.steps)
         index = torch.arange(len(center), device=center.device)
-        history = index.new_zeros(len(center), problem.steps) if problem.detect_cycles else None
+        # A rule that remembers may leave a place by another way than last time.
+        history = index.new_zeros(len(center), problem.steps) if problem.detect_cycles and not state else None
         return _Moving(
             points,
             center,
@@ -231,17 +232,20 @@ class _Moving:
         with torch.set_grad_enabled(gradient):
             points.requires_grad_(gradient)
             images = self.within.decode(points, self.center)
-            scores, done = self._evaluate(images)
-            grad = _gradient(scores, points) if gradient else points
-        return _Judged(images.detach(), scores.detach(), grad, done)
+            scored, done = self._evaluate(images)
+            grad = _gradient(scored, points) if gradient else points
+        return _Judged(images.detach(), scored.scores.detach(), grad, done)
 
-    def _evaluate(self, images: Images) -> tuple[Scores, Verdicts | None]:
+    def _evaluate(self, images: Images) -> tuple[Scored, Verdicts | None]:
         """Return scores and verdicts, from one forward pass where both read the same model."""
         judge, done = self.objective, self.done
-        if isinstance(judge, OnModel) and isinstance(done, OnModel) and judge.model is done.model:
-            outputs = judge.outputs(images)
-            return judge.head(outputs), done.head(outputs.detach())
-        return judge(images), None if done is None else done(images.detach())
+        if not isinstance(judge, OnModel):
+            scores = judge(images)
+            return Scored(scores, scores.sum()), None if done is None else done(images.detach())
+        outputs = judge.outputs(images)
+        if isinstance(done, OnModel) and judge.model is done.model:
+            return judge.scored(outputs), done.head(outputs.detach())
+        return judge.scored(outputs), None if done is None else done(images.detach())
 
     def without_finished(self, judged: _Judged, number: int) -> tuple[_Moving, _Judged]:
         """Return what goes on moving; this is the one place where the loop waits for the device."""
@@ -258,8 +262,6 @@ class _Moving:
     def _goes_round(self, history: Tensor, number: int) -> Verdicts:
         """Note where each example is, and return which have been there before."""
         here = ops.fingerprint(self.points)
-        for value in self.state.values():
-            here = here * 31 + ops.fingerprint(value)
         been: Verdicts = (history[:, :number] == here[:, None]).any(dim=1)
         history[:, number] = here
         return been
@@ -295,14 +297,14 @@ class _Moving:
         )
 
 
-def _gradient(scores: Scores, points: Points) -> Points:
+def _gradient(scored: Scored, points: Points) -> Points:
     """Return d sum(scores) / d points, every example's own gradient as examples do not influence each other."""
-    if not scores.requires_grad:
+    if not scored.source.requires_grad:
         raise ValueError(
             "the objective's scores do not depend on the images, so there is no uphill; "
             "compute them with differentiable operations, outside torch.no_grad()"
         )
-    (grad,) = torch.autograd.grad(scores.sum(), points)
+    (grad,) = torch.autograd.grad(scored.source, points, scored.slope)
     return grad
 
 

@@ -38,7 +38,8 @@ class StepRule(ABC):
     ) -> tuple[Points, State]:
         """Return the next points, inside S(center), and the next state.
 
-        `grad` and `scores` are those of `points`; `out` receives the next points where given, and may be `points`.
+        `grad` and `scores` are those of `points`; `out` receives the next points where given, and may be `points`. The
+        tensors of `state` may be written over.
         """
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from featlab.problem import Problem, maximize
-from featlab.threat_models import Key, ThreatModel, spread
+from featlab.threat_models import Key, ThreatModel, Trail, spread
 from featlab.types import FeatureExtractor, Images, Points, Scores, Verdicts
 
 BATCH: Final = 5
@@ -41,12 +41,13 @@ def check_threat_model(
     """Check the properties of a threat model on random images of one shape, raising AssertionError where one fails.
 
     Projection is idempotent; samples lie inside, and depend on the key alone; no example influences another, and
-    `rows` follows them; the start stands for the centre; steps stay inside, equal their definition, write to `out`,
-    and stand still where the gradient is zero; the steepest direction gains at least as much as the others, whatever
-    the gradient's scale; arguments are not changed. `make` is called once per case; per-example options are for a
-    batch of 5. What the kit cannot know may be told: `contains(points, center)` says, for each example, whether the
-    point is in the set, and is asked of every projection, sample and step; `length(directions)` is the norm in which
-    the steepest direction has length one. `moves_images` says that points are images, which must stay in [0, 1].
+    `rows` follows them; the start stands for the centre; steps, also with momentum, stay inside and equal their
+    definition; steps write to `out`, and stand still where the gradient is zero; the steepest direction gains at least
+    as much as the others, whatever the gradient's scale; arguments are not changed. `make` is called once per case;
+    per-example options are for a batch of 5. What the kit cannot know may be told: `contains(points, center)` says, for
+    each example, whether the point is in the set, and is asked of every projection, sample and step;
+    `length(directions)` is the norm in which the steepest direction has length one. `moves_images` says that points
+    are images, which must stay in [0, 1].
     """
 
     # A failing case is a seed, and one seed is as simple as another: nothing is gained by shrinking it.
@@ -64,7 +65,7 @@ def check_threat_model(
         grad = torch.randn(start.shape, generator=generator, dtype=dtype).to(device)
         key = Key(seed=seed, examples=torch.arange(BATCH, device=device))
         case = _Case(within, center, start, grad, key, size, contains, moves_images)
-        for rule in (_starts, _projects, _samples, _steps, _rests, _follows):
+        for rule in (_starts, _projects, _samples, _steps, _rests, _follows, _glides):
             rule(case)
         _gains(within, grad, length, generator)
 
@@ -162,6 +163,29 @@ def _moves(
     """Return all that a threat model makes of points and gradients."""
     far = within.project(start + spread(sizes, start) * grad, center)
     return within.step(start, grad, center, step_size=sizes), far, within.steepest(grad)
+
+
+def _glides(case: _Case) -> None:
+    """A step with momentum equals its definition, notes the best points, and follows its rows."""
+    flags = torch.arange(BATCH, device=case.center.device)
+    verdicts = {"improved": flags % 2 == 0, "back": flags % 3 == 0}
+
+    def step(method: Callable[..., Points], some: slice) -> tuple[Points, ...]:
+        start, grad = case.start[some], case.grad[some]
+        best = case.within.rows(flags[some]).project(start - case.size * grad, case.center[some])
+        trail = Trail(best.clone(), best, -grad)
+        told = {name: verdict[some] for name, verdict in verdicts.items()}
+        options = {"trail": trail, "step_size": case.size, "alpha": 0.75, **told}
+        moved = method(case.within.rows(flags[some]), start, grad, case.center[some], **options)
+        return moved, trail.previous, trail.best, trail.best_grad
+
+    with _unchanged("momentum_step", case.start, case.grad, case.center):
+        ours = step(type(case.within).momentum_step, slice(None))
+    case.inside(ours[0], "a step with momentum")
+    for got, wanted in zip(ours, step(ThreatModel.momentum_step, slice(None)), strict=True):
+        _same("a step with momentum must equal its definition", got, wanted, 1e-4, 2e-5)
+    for got, wanted in zip(step(type(case.within).momentum_step, slice(1, 4)), ours, strict=True):
+        _same("a step with momentum must not depend on its batch", got, wanted[1:4])
 
 
 def _gains(within: ThreatModel, grad: Points, length: Length | None, generator: torch.Generator) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from featlab.types import Images, PerExample, Points, Rows, Seeds
+import torch
+
+from featlab.types import Images, PerExample, Points, Rows, Seeds, Verdicts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,15 @@ class Key:
     def rows(self, index: Rows) -> Key:
         """Return the key of some of the examples."""
         return Key(seed=self.seed, examples=self.examples[index], restart=self.restart)
+
+
+@dataclass(frozen=True, eq=False)
+class Trail:
+    """Where an ascent has been: the points one step before, and the best points with their gradients."""
+
+    previous: Points
+    best: Points
+    best_grad: Points
 
 
 class ThreatModel(ABC):
@@ -69,6 +80,36 @@ class ThreatModel(ABC):
         """
         size = spread(step_size, points)
         moved = self.project(points + size * self.steepest(grad.to(points.dtype)), center)
+        return moved if out is None else out.copy_(moved)
+
+    def momentum_step(
+        self,
+        points: Points,
+        grad: Points,
+        center: Images,
+        *,
+        trail: Trail,
+        improved: Verdicts,
+        back: Verdicts,
+        step_size: PerExample,
+        alpha: PerExample,
+        out: Points | None = None,
+    ) -> Points:
+        """Return P(x + alpha (z - x) + (1 - alpha) (x - previous)) with z = P(x + step_size * steepest(g)).
+
+        Points that are `improved` become their example's best ones first; x and g are the best point and its gradient
+        where an example goes `back`, and `points` and `grad` elsewhere. The trail is written over: `previous` becomes
+        x. `out` receives the result where given, and may be `points` itself.
+        Source: Croce and Hein 2020 (AutoAttack), section 3 and algorithm 1.
+        """
+        each = (-1, *[1] * (points.dim() - 1))
+        better, again, share = improved.reshape(each), back.reshape(each), spread(alpha, points)
+        trail.best.copy_(torch.where(better, points, trail.best))
+        trail.best_grad.copy_(torch.where(better, grad.to(points.dtype), trail.best_grad))
+        start = torch.where(again, trail.best, points)
+        near = self.step(start, torch.where(again, trail.best_grad, grad), center, step_size=step_size)
+        moved = self.project(start + share * (near - start) + (1 - share) * (start - trail.previous), center)
+        trail.previous.copy_(start)
         return moved if out is None else out.copy_(moved)
 
     def rows(self, index: Rows) -> ThreatModel:

@@ -16,7 +16,7 @@ ORDER = [
     {"types", "names", "files", "specs"},
     {"freezing", "data", "ops"},
     {"threat_models"},
-    {"rules", "objectives"},
+    {"rules", "adaptive", "objectives"},
     {"problem"},
     {"plugins", "models"},
     {"attacks"},

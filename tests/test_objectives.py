@@ -44,6 +44,29 @@ def test_dlr_does_not_change_with_scale_and_shift(logits, answers):
         fl.dlr(identity, torch.tensor([0]))(torch.zeros(1, 2))
 
 
+def test_targeted_dlr_is_its_formula(logits, answers):
+    targets = (answers + 2) % 5
+    scores = fl.dlr_targeted(identity, answers, targets)(logits)
+    for row, (answer, target) in enumerate(zip(answers.tolist(), targets.tolist(), strict=True)):
+        z = logits[row].tolist()
+        ordered = sorted(z, reverse=True)
+        expected = -(z[answer] - z[target]) / (ordered[0] - (ordered[2] + ordered[3]) / 2)
+        assert float(scores[row]) == pytest.approx(expected)
+    torch.testing.assert_close(fl.dlr_targeted(identity, answers, targets)(7 * logits - 3), scores)
+    with pytest.raises(ValueError, match="at least 4 classes"):
+        fl.dlr_targeted(identity, answers[:1], targets[:1])(torch.zeros(1, 3))
+
+
+def test_log_ratio_is_the_logarithm_of_the_odds(logits, answers):
+    own = logits.softmax(dim=1)[torch.arange(6), answers]
+    scores = fl.log_ratio(identity, answers)(logits)
+    torch.testing.assert_close(scores, ((1 - own) / own).log())
+    torch.testing.assert_close(F.softplus(scores), fl.cross_entropy(identity, answers)(logits))
+    certain = torch.tensor([[1000.0, 0.0, -5.0]], requires_grad=True)
+    (grad,) = torch.autograd.grad(fl.log_ratio(identity, torch.tensor([0]))(certain).sum(), certain)
+    assert grad[0, 0] == -1.0, "the gradient should not vanish"
+
+
 def test_activation(logits, answers):
     assert torch.equal(fl.activation(identity, unit=3)(logits), logits[:, 3])
     assert torch.equal(fl.activation(identity, unit=answers)(logits), logits[torch.arange(6), answers])
@@ -86,6 +109,7 @@ def test_rows_equal_slicing(logits, answers):
     some = [
         fl.cross_entropy(identity, answers),
         fl.margin(identity, answers) - 2 * fl.dlr(identity, answers),
+        fl.dlr_targeted(identity, answers, answers.flip(0)) + fl.log_ratio(identity, answers),
         fl.activation(identity, unit=answers),
         fl.activation(identity, unit=2),
         fl.match(identity, logits.flip(0), relative=True),
@@ -96,7 +120,7 @@ def test_rows_equal_slicing(logits, answers):
         torch.testing.assert_close(objective.rows(index)(logits[index]), objective(logits)[index])
 
 
-@pytest.mark.parametrize("make", [fl.cross_entropy, fl.margin, fl.dlr])
+@pytest.mark.parametrize("make", [fl.cross_entropy, fl.margin, fl.dlr, fl.log_ratio])
 def test_three_steps_raise_the_score(net, images, make):
     objective = make(net, fl.predict(net, images))
     with torch.no_grad():

@@ -135,4 +135,11 @@ inline Choice choice_of(const char* op, const Tensor& values, const Tensor& take
   return {take.const_data_ptr<bool>(), identities(op, index, values), best.size(0)};
 }
 
+inline const bool* verdicts(const char* op, const Tensor& each, const Tensor& out) {
+  STD_TORCH_CHECK(each.scalar_type() == ScalarType::Bool, op, ": verdicts must be bool.");
+  STD_TORCH_CHECK(each.device() == out.device(), op, ": all tensors must be on one device.");
+  STD_TORCH_CHECK(each.numel() == out.size(0) && each.is_contiguous(), op, ": one verdict per example, contiguous.");
+  return each.const_data_ptr<bool>();
+}
+
 }  // namespace featlab

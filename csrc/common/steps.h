@@ -107,10 +107,15 @@ FEATLAB_FN float l2_apply(const Plan& plan, float point, double grad, float cent
   return clip(add_toward(center, plan.scale * moved), box);
 }
 
-// The length that a vector of normals is scaled to: uniform in the ball of `size` dimensions.
-FEATLAB_FN double l2_sample_scale(double squared, const Stream& stream, float eps, int64_t size) {
+// The length of a sample: uniform in the ball of `size` dimensions.
+FEATLAB_FN double l2_sample_length(const Stream& stream, float eps, int64_t size) {
   const double unit = open_uniform(draw(stream, 0).word[0]);
-  return static_cast<double>(eps) * kShrink * pow(unit, 1.0 / static_cast<double>(size)) / sqrt(squared);
+  return static_cast<double>(eps) * kShrink * pow(unit, 1.0 / static_cast<double>(size));
+}
+
+// The factor that gives a vector of normals, of squared length `squared`, this length.
+FEATLAB_FN double l2_sample_scale(double squared, const Stream& stream, float eps, int64_t size) {
+  return l2_sample_length(stream, eps, size) / sqrt(squared);
 }
 
 }  // namespace featlab

@@ -3,12 +3,18 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #pragma GCC target("avx2,f16c")
 
+#include "apgd_kernels.h"
+#include "heads_kernels.h"
 #include "kernels.h"
 
 namespace featlab::avx2 {
 #include "kernels.inc"
+// Uses what stands above.
+#include "apgd.inc"
+#include "heads.inc"
 }  // namespace featlab::avx2
 #endif

@@ -12,6 +12,7 @@ struct NoGrad {};
 
 template <class T, int WIDTH>
 struct alignas(sizeof(T) * WIDTH) Pack {
+  static constexpr int kWidth = WIDTH;
   T value[WIDTH];
 };
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 )
 @click.option("--steps", default=40, show_default=True, type=click.IntRange(min=0))
 @click.option("--step-size", type=float, help="In the units of the threat model; 2.5 eps / steps by default.")
-@click.option("--loss", default="cross_entropy", show_default=True, help="cross_entropy, margin or dlr.")
+@click.option("--loss", default="cross_entropy", show_default=True, help="cross_entropy, margin, dlr or log_ratio.")
 @click.option("--random-start", is_flag=True, help="Start at random in the set instead of at the image.")
 @click.option("--restarts", default=1, show_default=True, type=click.IntRange(min=1))
 @click.option("--count", default=64, show_default=True, type=click.IntRange(min=1), help="So many test images.")

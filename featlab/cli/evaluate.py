@@ -18,7 +18,7 @@ from featlab.cli.progress import shown
 @click.option(
     "--threat-model", "specs", multiple=True, type=options.SPEC, help="For example l2:eps=1/2; may be repeated."
 )
-@click.option("--suite", default="pgd", show_default=True, help="The attacks: quick or pgd.")
+@click.option("--suite", default="pgd", show_default=True, help="The attacks: quick, pgd, apgd or apgd-t.")
 @click.option(
     "--engine", default="auto", show_default=True, help="What attacks follow: auto, the model; fast, a quicker copy."
 )

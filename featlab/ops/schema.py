@@ -17,6 +17,15 @@ _STEP = (
 _PROJECT = "(Tensor points, Tensor center, Tensor eps, float low, float high, Tensor(a!) out)"
 _SAMPLE = "(Tensor center, Tensor eps, Tensor examples, int seed, int restart, float low, float high, Tensor(a!) out)"
 
+_MOMENTUM_STEP = (
+    "(Tensor points, Tensor grad, Tensor center, Tensor(a!) previous, Tensor(b!) best, Tensor(c!) best_grad, "
+    "Tensor improved, Tensor back, Tensor eps, Tensor step_size, Tensor alpha, float low, float high, Tensor(d!) out)"
+)
+
+_HEAD_OUT = "Tensor(a!) value, Tensor(b!) margin, Tensor(c!) correct, Tensor(d!) cotangent"
+_HEAD = f"(Tensor logits, Tensor labels, {_HEAD_OUT})"
+_TARGETED_HEAD = f"(Tensor logits, Tensor labels, Tensor targets, {_HEAD_OUT})"
+
 DEFINITIONS: Final[dict[str, tuple[str, Callable[..., None]]]] = {
     "linf_step": (_STEP, reference.linf_step),
     "linf_project": (_PROJECT, reference.linf_project),
@@ -26,6 +35,13 @@ DEFINITIONS: Final[dict[str, tuple[str, Callable[..., None]]]] = {
     "l2_sample": (_SAMPLE, reference.l2_sample),
     "fingerprint": ("(Tensor values, Tensor(a!) out)", reference.fingerprint),
     "keep_better": ("(Tensor values, Tensor take, Tensor index, Tensor(a!) best)", reference.keep_better),
+    "cross_entropy_head": (_HEAD, reference.cross_entropy_head),
+    "log_ratio_head": (_HEAD, reference.log_ratio_head),
+    "margin_head": (_HEAD, reference.margin_head),
+    "dlr_head": (_HEAD, reference.dlr_head),
+    "dlr_targeted_head": (_TARGETED_HEAD, reference.dlr_targeted_head),
+    "linf_momentum_step": (_MOMENTUM_STEP, reference.linf_momentum_step),
+    "l2_momentum_step": (_MOMENTUM_STEP, reference.l2_momentum_step),
 }
 
 

@@ -87,6 +87,37 @@ class Linf(Ball):
             points, grad, center, eps=self.eps, step_size=step_size, low=self.low, high=self.high, out=out
         )
 
+    def momentum_step(
+        self,
+        points: torch.Tensor,
+        grad: torch.Tensor,
+        center: torch.Tensor,
+        *,
+        trail: fl.Trail,
+        improved: torch.Tensor,
+        back: torch.Tensor,
+        step_size: float | torch.Tensor,
+        alpha: float | torch.Tensor,
+        out: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the step of the definition, in one pass over memory."""
+        return fl.ops.linf_momentum_step(
+            points,
+            grad,
+            center,
+            previous=trail.previous,
+            best=trail.best,
+            best_grad=trail.best_grad,
+            improved=improved,
+            back=back,
+            eps=self.eps,
+            step_size=step_size,
+            alpha=alpha,
+            low=self.low,
+            high=self.high,
+            out=out,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class L2(Ball):
@@ -128,6 +159,37 @@ class L2(Ball):
         """Return the step of the definition, in one pass over memory."""
         return fl.ops.l2_step(
             points, grad, center, eps=self.eps, step_size=step_size, low=self.low, high=self.high, out=out
+        )
+
+    def momentum_step(
+        self,
+        points: torch.Tensor,
+        grad: torch.Tensor,
+        center: torch.Tensor,
+        *,
+        trail: fl.Trail,
+        improved: torch.Tensor,
+        back: torch.Tensor,
+        step_size: float | torch.Tensor,
+        alpha: float | torch.Tensor,
+        out: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the step of the definition, in one pass over memory."""
+        return fl.ops.l2_momentum_step(
+            points,
+            grad,
+            center,
+            previous=trail.previous,
+            best=trail.best,
+            best_grad=trail.best_grad,
+            improved=improved,
+            back=back,
+            eps=self.eps,
+            step_size=step_size,
+            alpha=alpha,
+            low=self.low,
+            high=self.high,
+            out=out,
         )
 
 

@@ -292,6 +292,20 @@ def escape(self, points, grad, center, *, step_size, out=None):
     return moved if out is None else out.copy_(moved)
 
 
+def no_momentum(self, points, grad, center, **options):
+    return fl.ThreatModel.momentum_step(self, points, grad, center, **{**options, "alpha": 1.0})
+
+
+def forget_best(self, points, grad, center, *, trail, **options):
+    other = fl.Trail(trail.previous, trail.best.clone(), trail.best_grad)
+    return fl.ThreatModel.momentum_step(self, points, grad, center, trail=other, **options)
+
+
+def mixed_momentum(self, points, grad, center, **options):
+    grad = grad if len(grad) == 5 else -grad
+    return fl.ThreatModel.momentum_step(self, points, grad, center, **options)
+
+
 def lazy_direction(self, grad):
     return torch.cat([grad[:, :1].sign(), torch.zeros_like(grad[:, 1:])], dim=1)
 
@@ -332,6 +346,9 @@ BROKEN = [
     broken("a step must equal its definition", step=half_step),
     broken("a zero gradient must not move", step=drift),
     broken("a step must lie in the set", step=escape),
+    broken("a step with momentum must equal its definition", momentum_step=no_momentum),
+    broken("a step with momentum must equal its definition", momentum_step=forget_best),
+    broken("a step with momentum must not depend on its batch", momentum_step=mixed_momentum),
     broken("rows must follow them", rows=lambda s, index: Narrow() if len(index) < 5 else s),
 ]
 
