@@ -60,10 +60,9 @@ def featlab_pgd_fast(setting: Setting) -> Tensor:
 
 def featlab_apgd(setting: Setting) -> Tensor:
     """Return APGD that lets images leave as soon as they are misclassified."""
-    apgd = getattr(fl, "apgd", None)
-    if apgd is None:
-        raise MissingPeer("this version of featlab has no apgd")
-    problem = apgd(setting.model, setting.images, setting.labels, within=setting.within, steps=setting.steps, stop=True)
+    problem = fl.apgd(
+        setting.model, setting.images, setting.labels, within=setting.within, steps=setting.steps, stop=True
+    )
     return fl.maximize(problem)
 
 

@@ -76,9 +76,10 @@ def test_the_usual_formula_does_what_the_operator_does(name):
     assert set(ops.names_of(name)) == set(vars(arguments))
     theirs = None if case.eager is None else case.eager(arguments)
     ops.positional(name, DEFINITIONS[name][1])(arguments)
-    if not isinstance(theirs, torch.Tensor):
+    if theirs is None:
         return
-    ours = getattr(arguments, ops.written_by(name)[-1])
+    theirs = theirs[0] if isinstance(theirs, tuple) else theirs
+    ours = getattr(arguments, case.result)
     assert theirs.shape == ours.shape
     if case.same:
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
@@ -90,9 +91,9 @@ def test_the_public_function_takes_the_arguments_of_a_case(name):
     case = ops.registered()[name]
     shape = (2, *case.shapes[case.quick][1:])
     arguments = SimpleNamespace(**case.arguments(Sizes(shape, CPU, torch.Generator().manual_seed(1))))
-    before = getattr(arguments, ops.written_by(name)[-1]).clone()
+    before = getattr(arguments, case.result).clone()
     result = ops.by_name(name, getattr(public, name))(arguments)
-    after = getattr(arguments, ops.written_by(name)[-1]) if result is None else result
+    after = getattr(arguments, case.result) if result is None else result
     assert not torch.equal(before, after)
 
 
