@@ -188,10 +188,9 @@ def shown(title: str, rows: Sequence[Row]) -> Table:
         own = next((row for row in group.values() if row.ratio), first)
         for row in group.values():
             times = [f"{value:,.0f}" if value is not None else "" for value in (row.p20_us, row.p50_us, row.p80_us)]
-            lever = row.provider if "default" not in group else "default"
-            ratio = ((own if lever == row.provider else row).ratio or {}).get(lever)
-            unit = "faster" if lever == row.provider else "as fast as default"
-            last = "" if ratio is None else f"{ratio:.2f}x {unit}"
+            ladder = "default" in group
+            ratio = (row.ratio or {}).get("default") if ladder else (own.ratio or {}).get(row.provider)
+            last = "" if ratio is None else f"{ratio:.2f}x {'as fast as default' if ladder else 'faster'}"
             table.add_row(f"  {row.provider}", *times, percent(row.roof_fraction), percent(row.fooled), last)
             if row.error:
                 table.add_row(f"    [red]{row.error}[/red]")

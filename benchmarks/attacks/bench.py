@@ -14,7 +14,8 @@ from benchmarks.attacks.providers import PROVIDERS
 from benchmarks.attacks.setting import Attack, Setting, as_found, excess, fooled
 from benchmarks.options import Options, compared
 from benchmarks.rows import Row
-from benchmarks.timing import Budget, interleaved
+from benchmarks.timing import Budget
+from benchmarks.whole import measured
 
 
 @dataclass(frozen=True)
@@ -102,39 +103,24 @@ def setting_of(
 
 def measure(name: str, setting: Setting, attacks: Mapping[str, Attack], budget: Budget, what: str) -> list[Row]:
     """Return a row for each attack, with what it fooled and how exactly it stayed inside."""
-    found: dict[str, Tensor] = {}
-
-    def timed(provider: str, attack: Attack) -> object:
-        def call(given: Setting) -> None:
-            with as_found(given.model):
-                found[provider] = attack(given)
-                if given.images.device.type == "cuda":
-                    torch.cuda.synchronize()
-
-        return call
-
+    shape = "x".join(map(str, setting.images.shape))
+    row = Row(bench="attacks", name=name, provider="", shape=shape, dtype="float32")
     short = replace(setting, images=setting.images[:2], labels=setting.labels[:2], steps=4)
-    calls = {provider: timed(provider, attack) for provider, attack in attacks.items()}
-    # Attacks read the device, so on CUDA too they are timed by the wall clock, with everything they launch.
-    results = interleaved(
-        calls, {provider: [setting] for provider in calls}, device=torch.device("cpu"), budget=budget, warm=short
-    )
-    rows = []
-    for provider, result in results.items():
-        row = Row(
-            bench="attacks",
-            name=name,
-            provider=provider,
-            shape="x".join(map(str, setting.images.shape)),
-            dtype="float32",
-            error=result.error,
-            **result.columns(),
-        )
-        if provider in found and result.error is None:
-            beyond = f"beyond the ball by {excess(setting, found[provider]):.1e} eps"
-            note = f"{result.how}, {len(result.seconds)} rounds, {beyond}; {what}"
-            row = replace(row, fooled=round(fooled(setting, found[provider]), 4), note=note)
-        rows.append(row)
+
+    def careful(attack: Attack) -> Attack:
+        def run_and_restore(given: Setting) -> Tensor:
+            with as_found(given.model):
+                return attack(given)
+
+        return run_and_restore
+
+    def tell(found: Tensor, _: float) -> dict[str, object]:
+        note = f"beyond the ball by {excess(setting, found):.1e} eps; {what}"
+        return {"fooled": round(fooled(setting, found), 4), "note": note}
+
+    ways = {provider: careful(attack) for provider, attack in attacks.items()}
+    device = setting.images.device
+    rows = measured(row, ways, setting, tell=tell, budget=budget, device=device, warm=short)
     return [with_default(row, rows) for row in rows]
 
 

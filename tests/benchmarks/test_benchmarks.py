@@ -1,5 +1,6 @@
 """The benchmark suite: rows are complete, nothing that failed is silent, tables are what the results give."""
 
+import io
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from rich.console import Console
 
 from benchmarks import peers, roof, rows, tables, timing
 from benchmarks.attacks import bench as attacks
@@ -231,6 +233,20 @@ def test_tables_show_speed_verdict_and_failure(tmp_path):
     assert text.endswith("after\n")
     with pytest.raises(ValueError, match="markers"):
         tables.updated("no markers", tmp_path)
+
+
+def test_the_terminal_shows_a_lever_beside_the_default_and_why_a_row_is_empty():
+    default, failed = row(name="ladder pgd", provider="default"), row(name="ladder pgd", provider="none", p50_us=None)
+    lever = replace(default, provider="slow", p50_us=2000.0)
+    rows_of = [default, lever.with_ratios([default]), replace(failed, error="gone")]
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(tables.shown("Attacks", rows_of))
+    lines = console.export_text().splitlines()
+    assert next(line for line in lines if "slow" in line).count("0.50x as fast as default") == 1
+    assert "as fast" not in next(line for line in lines if "  default" in line)
+    assert any("gone" in line for line in lines)
+    console.print(tables.shown("Attacks", []))
+    assert "nothing matches --only" in console.export_text()
 
 
 def test_the_readme_shows_the_committed_results():
