@@ -61,7 +61,8 @@ def conditions(rows: Sequence[Row]) -> str:
     skipped = {"python", "commit", "featlab"}
     used = [f"{name} {text}" for name, text in rows[0].versions.items() if name not in skipped and text != "missing"]
     load = f"load of the machine {min(loads):.1f} to {max(loads):.1f}" if loads else "load unknown"
-    first = f"featlab {rows[0].versions['featlab']} ({rows[0].versions['commit']}), {', '.join(used)}"
+    commits = " and ".join(dict.fromkeys(row.versions["commit"] for row in rows))
+    first = f"featlab {rows[0].versions['featlab']} ({commits}), {', '.join(used)}"
     return f"{first}; {(rows[0].date or '')[:10]}; clock: {', '.join(clocks) or 'none'}; {load}."
 
 

@@ -40,7 +40,7 @@ def featlab_pgd_all(setting: Setting) -> Tensor:
     return featlab_pgd(setting, stop=False, cycles=False)
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=8)
 def prepared(how: Engine, model: nn.Module) -> Callable[[Tensor], Tensor]:
     """Return the copy of a model that an attack follows, made once, as `evaluate` makes it for all of its batches."""
     return how.prepare(model)
