@@ -113,8 +113,11 @@ def rival_cell(mine: Row | None, rival: Row | None) -> str:
 
 
 def milliseconds(row: Row) -> str:
-    """Return the median in milliseconds, with three digits."""
-    return f"{row.p50_us / 1e3:.3g} ms" if row.p50_us is not None else ""
+    """Return the median in milliseconds, with at least three digits."""
+    if row.p50_us is None:
+        return ""
+    value = row.p50_us / 1e3
+    return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"
 
 
 def microseconds(row: Row) -> str:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
-from benchmarks.ops.balls import BOX, L2, LINF, linf_step, rows
+from benchmarks.ops.balls import BOX, L2, LINF, rows
 from benchmarks.ops.balls import l2_scaled as l2_inside
 from benchmarks.ops.cases import Case, Formula, Sizes, register
 
@@ -32,29 +32,33 @@ def moved_bytes(a: SimpleNamespace) -> int:
     return a.points.nbytes * 6 + 2 * int(a.improved.sum()) * a.points[0].nbytes
 
 
-def trailing(a: SimpleNamespace) -> SimpleNamespace:
-    """Write down what improved, and return the step's arguments from where it starts."""
+def trailing(a: SimpleNamespace) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return where the step starts and the gradient there, and the best points and gradients as they are then."""
     better, again = rows(a.improved, a.points), rows(a.back, a.points)
     best, best_grad = torch.where(better, a.points, a.best), torch.where(better, a.grad, a.best_grad)
-    start, grad = torch.where(again, best, a.points), torch.where(again, best_grad, a.grad)
-    return SimpleNamespace(points=start, grad=grad, center=a.center, kept=(best, best_grad))
+    return torch.where(again, best, a.points), torch.where(again, best_grad, a.grad), best, best_grad
+
+
+def linf_inside(points: Tensor, center: Tensor) -> Tensor:
+    """Return the projection in the usual form."""
+    return (center + (points - center).clamp(-LINF["eps"], LINF["eps"])).clamp(0, 1)
 
 
 def linf_momentum_step(a: SimpleNamespace) -> tuple[Tensor, ...]:
     """Return the step and the trail in the usual form."""
-    at = trailing(a)
-    mixed = at.points + ALPHA * (linf_step(at) - at.points) + (1 - ALPHA) * (at.points - a.previous)
-    inside = (a.center + (mixed - a.center).clamp(-LINF["eps"], LINF["eps"])).clamp(0, 1)
-    return inside, at.points, *at.kept
+    start, grad, *best = trailing(a)
+    near = linf_inside(start + LINF["step_size"] * grad.sign(), a.center)
+    mixed = start + ALPHA * (near - start) + (1 - ALPHA) * (start - a.previous)
+    return linf_inside(mixed, a.center), start, *best
 
 
 def l2_momentum_step(a: SimpleNamespace) -> tuple[Tensor, ...]:
     """Return the step and the trail in the usual form."""
-    at = trailing(a)
-    norm = rows(at.grad.flatten(1).norm(dim=1) + 1e-12, at.grad)
-    near = l2_inside(at.points + L2["step_size"] * at.grad / norm, a.center)
-    mixed = at.points + ALPHA * (near - at.points) + (1 - ALPHA) * (at.points - a.previous)
-    return l2_inside(mixed, a.center), at.points, *at.kept
+    start, grad, *best = trailing(a)
+    norm = rows(grad.flatten(1).norm(dim=1) + 1e-12, grad)
+    near = l2_inside(start + L2["step_size"] * grad / norm, a.center)
+    mixed = start + ALPHA * (near - start) + (1 - ALPHA) * (start - a.previous)
+    return l2_inside(mixed, a.center), start, *best
 
 
 FORMULAS: dict[str, tuple[Formula, dict[str, float]]] = {
