@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import itertools
 import sys
 from pathlib import Path
 
@@ -47,13 +46,12 @@ def main(what: tuple[str, ...], quick: bool, path: Path | None, device: str, thr
 def measured(name: str, options: Options, conditions: Conditions, path: Path | None) -> list[Row]:
     """Return the rows of one bench; each measurement is written and named on stderr when it ends."""
     rows: list[Row] = []
-    found = importlib.import_module(f"benchmarks.{name}").run(options)
-    for measurement, group in itertools.groupby(found, key=lambda row: row.name):
-        stamped = [conditions.stamp(row) for row in group]
+    for found in importlib.import_module(f"benchmarks.{name}").run(options):
+        stamped = [conditions.stamp(row) for row in found]
         rows += stamped
         if path is not None:
             write(path, stamped)  # At once, so that a run that is stopped loses nothing.
-        click.echo(f"{name}: {measurement}", err=True)
+        click.echo(f"{name}: {found[0].name}", err=True)
     return rows
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -29,7 +28,6 @@ class Options:
         return Budget(quick_seconds, quick_least) if self.quick else Budget(seconds, least)
 
 
-def compared(rows: list[Row]) -> Iterator[Row]:
-    """Yield the rows of one measurement, those of featlab with their ratios."""
-    for row in rows:
-        yield row.with_ratios(rows) if row.provider.startswith("featlab") else replace(row, ratio=None)
+def compared(rows: list[Row]) -> list[Row]:
+    """Return the rows of one measurement, those of featlab with their ratios."""
+    return [row.with_ratios(rows) if row.provider.startswith("featlab") else row for row in rows]

@@ -94,7 +94,6 @@ def library() -> ctypes.CDLL | None:
     return loaded
 
 
-@functools.lru_cache(maxsize=1)
 def sets(size: int, count: int, device: torch.device) -> list[list[Tensor]]:
     """Return `count` sets of four tensors that together hold `size` bytes, at least a quarter of a megabyte."""
     elements = max(size // BYTES, 1 << 14) // 64 * 64

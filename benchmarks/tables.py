@@ -61,7 +61,8 @@ def conditions(rows: Sequence[Row]) -> str:
     skipped = {"python", "commit", "featlab"}
     used = [f"{name} {text}" for name, text in rows[0].versions.items() if name not in skipped and text != "missing"]
     load = f"load of the machine {min(loads):.1f} to {max(loads):.1f}" if loads else "load unknown"
-    first = f"featlab {rows[0].versions['featlab']} ({rows[0].versions['commit']}), {', '.join(used)}"
+    commits = " and ".join(dict.fromkeys(row.versions["commit"] for row in rows))
+    first = f"featlab {rows[0].versions['featlab']} ({commits}), {', '.join(used)}"
     return f"{first}; {(rows[0].date or '')[:10]}; clock: {', '.join(clocks) or 'none'}; {load}."
 
 
@@ -112,8 +113,11 @@ def rival_cell(mine: Row | None, rival: Row | None) -> str:
 
 
 def milliseconds(row: Row) -> str:
-    """Return the median in milliseconds, with three digits."""
-    return f"{row.p50_us / 1e3:.3g} ms" if row.p50_us is not None else ""
+    """Return the median in milliseconds, with at least three digits."""
+    if row.p50_us is None:
+        return ""
+    value = row.p50_us / 1e3
+    return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"
 
 
 def microseconds(row: Row) -> str:
@@ -188,10 +192,9 @@ def shown(title: str, rows: Sequence[Row]) -> Table:
         own = next((row for row in group.values() if row.ratio), first)
         for row in group.values():
             times = [f"{value:,.0f}" if value is not None else "" for value in (row.p20_us, row.p50_us, row.p80_us)]
-            lever = row.provider if "default" not in group else "default"
-            ratio = ((own if lever == row.provider else row).ratio or {}).get(lever)
-            unit = "faster" if lever == row.provider else "as fast as default"
-            last = "" if ratio is None else f"{ratio:.2f}x {unit}"
+            ladder = "default" in group
+            ratio = (row.ratio or {}).get("default") if ladder else (own.ratio or {}).get(row.provider)
+            last = "" if ratio is None else f"{ratio:.2f}x {'as fast as default' if ladder else 'faster'}"
             table.add_row(f"  {row.provider}", *times, percent(row.roof_fraction), percent(row.fooled), last)
             if row.error:
                 table.add_row(f"    [red]{row.error}[/red]")

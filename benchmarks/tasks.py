@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -13,61 +13,48 @@ import featlab as fl
 from benchmarks import nets
 from benchmarks.options import Options, compared
 from benchmarks.rows import Row
-from benchmarks.timing import interleaved
+from benchmarks.whole import measured
 
 EPS = 6.0
 NETS = {"small_cnn robust l2": 64, "resnet18 standard": 8}
 Way = Callable[[fl.Classifier, Tensor, Tensor, int], Tensor]
 
 
-def run(options: Options) -> Iterator[Row]:
-    """Yield the rows of each task on each net."""
+@dataclass(frozen=True)
+class Task:
+    """A task: its steps, who does it, and what is said of the result."""
+
+    steps: int
+    ways: Mapping[str, Way]
+    judge: Callable[[fl.Classifier, Tensor, Tensor], str]
+
+
+def run(options: Options) -> Iterator[list[Row]]:
+    """Yield the rows of each task on each net, a list for each measurement."""
     for net, batch in NETS.items():
         if options.quick and net.startswith("resnet18"):
             continue
-        for task, (full, ways, judge) in TASKS.items():
-            steps = 5 if options.quick else full
-            name = f"{task}-{steps} {net}"
+        for title, task in TASKS.items():
+            steps = 5 if options.quick else task.steps
+            name = f"{title}-{steps} {net}"
             if options.wants(name):
-                yield from measure(name, net, options, batch, steps, ways, judge)
+                yield measure(name, net, options, batch, steps, task)
 
 
-def measure(
-    name: str,
-    net: str,
-    options: Options,
-    batch: int,
-    steps: int,
-    ways: dict[str, Way],
-    judge: Callable[[fl.Classifier, Tensor, Tensor], str],
-) -> Iterator[Row]:
-    """Yield a row for each way to do one task, with what came of it."""
+def measure(name: str, net: str, options: Options, batch: int, steps: int, task: Task) -> list[Row]:
+    """Return a row for each way to do one task, with what came of it."""
     recipe = nets.RECIPES[net].quick() if options.quick else nets.RECIPES[net]
     model = nets.net(recipe, options.device)
     images = nets.images_of(recipe, train=False, count=2 * batch)[0].to(options.device)
     start, goal = images[:batch], images[batch:]
-    found: dict[str, Tensor] = {}
+    ways = {provider: lambda _, way=way: way(model, start, goal, steps) for provider, way in task.ways.items()}
 
-    def timed(provider: str, way: Way) -> Callable[[object], None]:
-        def call(_: object) -> None:
-            found[provider] = way(model, start, goal, steps)
-            if options.device.type == "cuda":
-                torch.cuda.synchronize()
+    def tell(found: Tensor, _: float) -> dict[str, object]:
+        return {"note": f"{task.judge(model, found, goal)}; {recipe}"}
 
-        return call
-
-    calls = {provider: timed(provider, way) for provider, way in ways.items()}
+    row = Row(bench="tasks", name=name, provider="", shape="x".join(map(str, start.shape)), dtype="float32")
     budget = options.budget(seconds=10.0, least=3, quick_seconds=0.0, quick_least=1)
-    results = interleaved(calls, {provider: [None] for provider in calls}, device=torch.device("cpu"), budget=budget)
-    rows = []
-    for provider, result in results.items():
-        shape = "x".join(map(str, start.shape))
-        row = Row(bench="tasks", name=name, provider=provider, shape=shape, dtype="float32", error=result.error)
-        if result.error is None:
-            note = f"{result.how}, {len(result.seconds)} rounds, {judge(model, found[provider], goal)}; {recipe}"
-            row = replace(row, **result.columns(), note=note)
-        rows.append(row)
-    yield from compared(rows)
+    return compared(measured(row, ways, None, tell=tell, budget=budget, device=options.device))
 
 
 def targets(model: fl.Classifier, goal: Tensor) -> Tensor:
@@ -134,7 +121,6 @@ def distance(model: fl.Classifier, found: Tensor, goal: Tensor) -> str:
 
 
 TASKS = {
-    "large-eps": (40, {"featlab": featlab_large_eps, "plain loop": plain_large_eps}, reached),
-    "invert": (100, {"featlab": featlab_invert, "plain loop": plain_invert}, distance),
+    "large-eps": Task(40, {"featlab": featlab_large_eps, "plain loop": plain_large_eps}, reached),
+    "invert": Task(100, {"featlab": featlab_invert, "plain loop": plain_invert}, distance),
 }
-"""Each task: its steps, who does it, and what is said of the result."""

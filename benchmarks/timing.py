@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from benchmarks.peers import MissingPeer
+
 Call = Callable[[Any], object]
 """What is timed; it takes one set of arguments."""
 Sampler = Callable[[], float]
@@ -91,7 +93,8 @@ def guarded(result: Timed, action: Callable[[], object]) -> None:
     try:
         action()
     except Exception as error:
-        result.error = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        first = next(iter(str(error).strip().splitlines()), "")
+        result.error = first if isinstance(error, MissingPeer) else f"{type(error).__name__}: {first}"
 
 
 def wall_sampler(call: Call, sets: Sequence[Any], result: Timed, *, warm: Any, hot: bool) -> Sampler:

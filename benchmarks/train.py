@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -14,55 +13,49 @@ from benchmarks import nets
 from benchmarks.options import Options, compared
 from benchmarks.peers import load
 from benchmarks.rows import Row
-from benchmarks.timing import interleaved
+from benchmarks.whole import measured
 
 BATCH = 128
 STEPS = 7
 RADII = {"linf": 0.1, "l2": 1.5}
 LR = 0.02
+Way = Callable[[nn.Module, Tensor, Tensor, nets.Recipe, str, float], None]
+"""Train a model for one epoch on images and labels, after a recipe, in a norm and a radius."""
 
 
-def run(options: Options) -> Iterator[Row]:
-    """Yield the rows of robust training in each norm, on the small net and on ResNet-18."""
+def run(options: Options) -> Iterator[list[Row]]:
+    """Yield the rows of robust training on the small net and on ResNet-18, a list for each measurement."""
     for architecture, count in {"small_cnn": 2560, "resnet18": 128}.items():
         if options.quick and architecture == "resnet18":
             continue
         for norm, eps in RADII.items():
             name = f"robust training {architecture} pgd-{STEPS} {norm}"
             if options.wants(name):
-                yield from measure(name, architecture, options, norm, eps, 256 if options.quick else count)
+                yield measure(name, architecture, options, norm, eps, 256 if options.quick else count)
 
 
-def measure(name: str, architecture: str, options: Options, norm: str, eps: float, count: int) -> Iterator[Row]:
-    """Yield a row for each way to train one epoch."""
+def measure(name: str, architecture: str, options: Options, norm: str, eps: float, count: int) -> list[Row]:
+    """Return a row for each way to train one epoch, with how many images it took per second."""
     recipe = nets.Recipe(architecture, count, 1, LR, f"{norm}:eps={eps}", 2.5 * eps / STEPS, STEPS)
     images, labels = nets.images_of(recipe, train=True, count=count)
     test = nets.images_of(recipe, train=False, count=256)
-    ended: dict[str, nn.Module] = {}
 
-    def epoch(provider: str, way: Callable[..., None]) -> Callable[[object], None]:
-        def call(_: object) -> None:
-            ended[provider] = nets.fresh(recipe, options.device)
-            way(ended[provider], images, labels, recipe, norm, eps)
-            if options.device.type == "cuda":
-                torch.cuda.synchronize()
+    def epoch(way: Way) -> Callable[[None], nn.Module]:
+        def train(_: None) -> nn.Module:
+            model = nets.fresh(recipe, options.device)
+            way(model, images, labels, recipe, norm, eps)
+            return model
 
-        return call
+        return train
 
-    calls = {provider: epoch(provider, way) for provider, way in WAYS.items()}
+    def tell(model: nn.Module, seconds: float) -> dict[str, object]:
+        clean = fl.accuracy(model.eval(), test).accuracy
+        return {"note": f"{count / seconds:.0f} images/s, one epoch of {count} images, then {clean:.0%} clean"}
+
+    row = Row(bench="train", name=name, provider="", shape="x".join(map(str, (BATCH, *recipe.shape))), dtype="float32")
+    ways = {provider: epoch(way) for provider, way in WAYS.items()}
     budget = options.budget(seconds=20.0, least=3, quick_seconds=0.0, quick_least=1)
-    results = interleaved(calls, {provider: [None] for provider in calls}, device=torch.device("cpu"), budget=budget)
-    rows = []
-    for provider, result in results.items():
-        shape = "x".join(map(str, (BATCH, *recipe.shape)))
-        row = Row(bench="train", name=name, provider=provider, shape=shape, dtype="float32", error=result.error)
-        if result.error is None:
-            rate = count / (1e-6 * result.percentile(50))
-            clean = fl.accuracy(ended[provider].eval(), test)
-            note = f"{result.how}, {rate:.0f} images/s, one epoch of {count} images, then {clean.accuracy:.0%} clean"
-            row = replace(row, **result.columns(), note=note)
-        rows.append(row)
-    yield from compared(rows)
+    return compared(measured(row, ways, None, tell=tell, budget=budget, device=options.device))
 
 
 def featlab_way(model: nn.Module, images: Tensor, labels: Tensor, recipe: nets.Recipe, norm: str, eps: float) -> None:
@@ -144,7 +137,7 @@ class Normalization:
     std = torch.tensor([0.353])
 
 
-WAYS: dict[str, Callable[..., None]] = {
+WAYS: dict[str, Way] = {
     "featlab": featlab_way,
     "plain loop": plain_way,
     "robustness": robustness_way,

@@ -14,7 +14,8 @@ from benchmarks.attacks.providers import PROVIDERS
 from benchmarks.attacks.setting import Attack, Setting, as_found, excess, fooled
 from benchmarks.options import Options, compared
 from benchmarks.rows import Row
-from benchmarks.timing import Budget, interleaved
+from benchmarks.timing import Budget
+from benchmarks.whole import measured
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Target:
         return first or not (ladder and self.budget is LARGE)
 
 
-SMALL = Budget(20.0, 3, 15)
+SMALL = Budget(10.0, 3, 15)
 LARGE = Budget(0.0, 2)
 TARGETS = {
     "small_cnn standard": Target(
@@ -45,12 +46,12 @@ TARGETS = {
             ("apgd", "l2", 1.5),
             ("apgd", "l1", 12.0),
         ),
-        128,
+        64,
         SMALL,
         quick_batch=32,
     ),
-    "small_cnn robust linf": Target((("pgd", "linf", 0.1), ("apgd", "linf", 0.1)), 128, SMALL),
-    "small_cnn robust l2": Target((("pgd", "l2", 1.5), ("apgd", "l2", 1.5), ("apgd", "l1", 12.0)), 128, SMALL),
+    "small_cnn robust linf": Target((("pgd", "linf", 0.1), ("apgd", "linf", 0.1)), 64, SMALL),
+    "small_cnn robust l2": Target((("pgd", "l2", 1.5), ("apgd", "l2", 1.5), ("apgd", "l1", 12.0)), 64, SMALL),
     "resnet18 standard": Target(
         (
             ("pgd", "linf", 8 / 255),
@@ -59,15 +60,15 @@ TARGETS = {
             ("apgd", "l2", 0.5),
             ("apgd", "l1", 12.0),
         ),
-        8,
+        4,
         LARGE,
         quick_batch=2,
     ),
 }
 
 
-def run(options: Options) -> Iterator[Row]:
-    """Yield the rows of every comparison that is wanted, and of the ladder."""
+def run(options: Options) -> Iterator[list[Row]]:
+    """Yield the rows of every comparison that is wanted, and of the ladder, a list for each measurement."""
     for net, target in TARGETS.items():
         for attack, norm, eps in target.attacks:
             steps = 4 if options.quick else 50
@@ -79,7 +80,7 @@ def run(options: Options) -> Iterator[Row]:
                 if wanted and options.wants(prefix + name):
                     setting, recipe = setting_of(net, target, options, norm, eps, steps)
                     rows = measure(prefix + name, setting, attacks, budget_of(target, options), str(recipe))
-                    yield from rows if prefix else compared(rows)
+                    yield rows if prefix else compared(rows)
 
 
 def budget_of(target: Target, options: Options) -> Budget:
@@ -102,39 +103,24 @@ def setting_of(
 
 def measure(name: str, setting: Setting, attacks: Mapping[str, Attack], budget: Budget, what: str) -> list[Row]:
     """Return a row for each attack, with what it fooled and how exactly it stayed inside."""
-    found: dict[str, Tensor] = {}
-
-    def timed(provider: str, attack: Attack) -> object:
-        def call(given: Setting) -> None:
-            with as_found(given.model):
-                found[provider] = attack(given)
-                if given.images.device.type == "cuda":
-                    torch.cuda.synchronize()
-
-        return call
-
+    shape = "x".join(map(str, setting.images.shape))
+    row = Row(bench="attacks", name=name, provider="", shape=shape, dtype="float32")
     short = replace(setting, images=setting.images[:2], labels=setting.labels[:2], steps=4)
-    calls = {provider: timed(provider, attack) for provider, attack in attacks.items()}
-    # Attacks read the device, so on CUDA too they are timed by the wall clock, with everything they launch.
-    results = interleaved(
-        calls, {provider: [setting] for provider in calls}, device=torch.device("cpu"), budget=budget, warm=short
-    )
-    rows = []
-    for provider, result in results.items():
-        row = Row(
-            bench="attacks",
-            name=name,
-            provider=provider,
-            shape="x".join(map(str, setting.images.shape)),
-            dtype="float32",
-            error=result.error,
-            **result.columns(),
-        )
-        if provider in found and result.error is None:
-            beyond = f"beyond the ball by {excess(setting, found[provider]):.1e} eps"
-            note = f"{result.how}, {len(result.seconds)} rounds, {beyond}; {what}"
-            row = replace(row, fooled=round(fooled(setting, found[provider]), 4), note=note)
-        rows.append(row)
+
+    def careful(attack: Attack) -> Attack:
+        def run_and_restore(given: Setting) -> Tensor:
+            with as_found(given.model):
+                return attack(given)
+
+        return run_and_restore
+
+    def tell(found: Tensor, _: float) -> dict[str, object]:
+        note = f"beyond the ball by {excess(setting, found):.1e} eps; {what}"
+        return {"fooled": round(fooled(setting, found), 4), "note": note}
+
+    ways = {provider: careful(attack) for provider, attack in attacks.items()}
+    device = setting.images.device
+    rows = measured(row, ways, setting, tell=tell, budget=budget, device=device, warm=short)
     return [with_default(row, rows) for row in rows]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 import featlab as fl
-from benchmarks.attacks.providers import featlab_pgd, featlab_pgd_all
+from benchmarks.attacks.providers import featlab_pgd, featlab_pgd_all, prepared
 from benchmarks.attacks.setting import Attack, Setting
 from featlab.engine import ENGINES, Engine
 
@@ -71,7 +71,7 @@ def without_cycles(setting: Setting) -> Tensor:
 
 def following(engine: Engine) -> Attack:
     """Return the attack that follows a copy of the model; here the copy is fooled, and the model judges."""
-    return lambda setting: featlab_pgd(replace(setting, model=engine.prepare(setting.model)))
+    return lambda setting: featlab_pgd(replace(setting, model=prepared(engine, setting.model)))
 
 
 LEVERS: dict[str, Attack] = {

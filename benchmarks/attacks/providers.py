@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 import featlab as fl
 from benchmarks.attacks.setting import Attack, Setting
 from benchmarks.peers import MissingPeer, load
-from featlab.engine import engine
+from featlab.engine import Engine, engine
 
 ORDERS: Mapping[str, float] = {"linf": np.inf, "l2": 2, "l1": 1}
 NAMES: Mapping[str, str] = {"linf": "Linf", "l2": "L2", "l1": "L1"}
@@ -39,9 +40,15 @@ def featlab_pgd_all(setting: Setting) -> Tensor:
     return featlab_pgd(setting, stop=False, cycles=False)
 
 
+@functools.lru_cache(maxsize=8)
+def prepared(how: Engine, model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return the copy of a model that an attack follows, made once, as `evaluate` makes it for all of its batches."""
+    return how.prepare(model)
+
+
 def featlab_pgd_fast(setting: Setting) -> Tensor:
     """Return PGD that follows a quicker copy of the model, and goes through the model where only the copy is fooled."""
-    follow = engine("fast").prepare(setting.model)
+    follow = prepared(engine("fast"), setting.model)
     found = featlab_pgd(replace(setting, model=follow))
     held = fl.predict(setting.model, found) == setting.labels
     again = held & (fl.predict(follow, found) != setting.labels)
@@ -53,10 +60,9 @@ def featlab_pgd_fast(setting: Setting) -> Tensor:
 
 def featlab_apgd(setting: Setting) -> Tensor:
     """Return APGD that lets images leave as soon as they are misclassified."""
-    apgd = getattr(fl, "apgd", None)
-    if apgd is None:
-        raise MissingPeer("this version of featlab has no apgd")
-    problem = apgd(setting.model, setting.images, setting.labels, within=setting.within, steps=setting.steps, stop=True)
+    problem = fl.apgd(
+        setting.model, setting.images, setting.labels, within=setting.within, steps=setting.steps, stop=True
+    )
     return fl.maximize(problem)
 
 

@@ -34,8 +34,8 @@ LIMIT = 2 << 30
 """Rotating sets hold at most so many bytes."""
 
 
-def run(options: Options) -> Iterator[Row]:
-    """Yield the rows of every registered case that is wanted."""
+def run(options: Options) -> Iterator[list[Row]]:
+    """Yield the rows of every registered case that is wanted, a list for each measurement."""
     keep_freed_memory()
     for case in registered().values():
         shapes = {case.quick: case.shapes[case.quick]} if options.quick else case.shapes
@@ -43,7 +43,7 @@ def run(options: Options) -> Iterator[Row]:
             for cache in ("out of cache", "in cache"):
                 name = f"{case.op} {size} {cache}"
                 if options.wants(name) and not (options.quick and cache == "out of cache"):
-                    yield from measure(case, name, shape, options, rotating=cache == "out of cache")
+                    yield measure(case, name, shape, options, rotating=cache == "out of cache")
 
 
 def registered() -> Mapping[str, Case]:
@@ -53,8 +53,8 @@ def registered() -> Mapping[str, Case]:
     return {name: CASES[name] for name in DEFINITIONS if name in CASES}
 
 
-def measure(case: Case, name: str, shape: Shape, options: Options, *, rotating: bool) -> Iterator[Row]:
-    """Yield the rows of one case at one size."""
+def measure(case: Case, name: str, shape: Shape, options: Options, *, rotating: bool) -> list[Row]:
+    """Return the rows of one case at one size."""
     generator = torch.Generator(options.device).manual_seed(0)
     draw = functools.partial(case.arguments, Sizes(shape, options.device, generator))
     first = SimpleNamespace(**draw())
@@ -70,7 +70,7 @@ def measure(case: Case, name: str, shape: Shape, options: Options, *, rotating: 
     budget = options.budget(seconds=4.0, least=11, quick_seconds=0.5, quick_least=3)
     results = interleaved({**roofs, **calls}, all_sets, device=options.device, budget=budget, hot=not rotating)
     results |= {provider: Timed(error=reason) for provider, reason in failed.items()}
-    yield from compared(list(rows(name, shape, size, results)))
+    return compared(list(rows(name, shape, size, results)))
 
 
 def rows(name: str, shape: Shape, size: int, results: Mapping[str, Timed]) -> Iterator[Row]:
@@ -113,21 +113,14 @@ def providers(case: Case, options: Options) -> tuple[dict[str, Call], dict[str, 
     if options.quick and case.op not in QUICK_COMPILED:
         failed |= dict.fromkeys(compiled, "left out by --quick")
     else:
-        calls |= {kind: compiled_once(case.op, kind, call) for kind, call in compiled.items()}
+        torch._dynamo.reset()  # Formulas that share a line of code would share the limit of its recompilations.
+        calls |= {kind: torch.compile(call, dynamic=False, fullgraph=True) for kind, call in compiled.items()}
     for peer, factory in case.peers.items():
         try:
             calls[peer] = factory()
         except MissingPeer as missing:
             failed[peer] = str(missing)
     return {name: ungraded(call) for name, call in calls.items()}, failed
-
-
-COMPILED: dict[tuple[str, str], Call] = {}
-
-
-def compiled_once(op: str, kind: str, call: Call) -> Call:
-    """Return a formula under torch.compile; the sizes of an operator share it, and each compiles on its first call."""
-    return COMPILED.setdefault((op, kind), torch.compile(call, dynamic=False))
 
 
 def ungraded(call: Call) -> Call:

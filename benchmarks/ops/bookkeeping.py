@@ -38,4 +38,4 @@ def taken_bytes(a: SimpleNamespace) -> int:
 
 
 register(Case(op="fingerprint", arguments=fingerprint_arguments, eager=fingerprint, same=False))
-register(Case(op="keep_better", arguments=keep_better_arguments, eager=keep_better, bytes=taken_bytes))
+register(Case(op="keep_better", arguments=keep_better_arguments, eager=keep_better, bytes=taken_bytes, result="best"))

@@ -10,7 +10,10 @@ import torch
 
 Shape = tuple[int, ...]
 Formula = Callable[[SimpleNamespace], object]
-"""An implementation that reads the operator's arguments by name and returns its result, or writes it into `out`."""
+"""An implementation that reads the operator's arguments by name; it returns the result, or all results, that one first.
+
+What it does not return, torch.compile would leave out.
+"""
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,8 @@ class Case:
 
     `eager` is the usual formula in PyTorch; it runs as it is and under torch.compile. A peer's entry is a function that
     imports it and returns its formula. `bytes` overrides what must move: every tensor that the schema reads once, and
-    every one that it writes once. `same` says that `eager` gives the operator's numbers, as a test asks; random starts
-    and hashes are others. `shapes` has a shape by the name of each size; of these, --quick measures `quick`.
+    every one that it writes once. `same` says that `eager` gives the operator's numbers in `result`, as a test asks;
+    random starts and hashes are others. `shapes` has a shape by the name of each size; --quick measures `quick` alone.
     """
 
     op: str
@@ -61,6 +64,7 @@ class Case:
     peers: Mapping[str, Callable[[], Formula]] = field(default_factory=dict)
     bytes: Callable[[SimpleNamespace], int] | None = None
     same: bool = True
+    result: str = "out"
     shapes: Mapping[str, Shape] = field(default_factory=lambda: PICTURES)
     quick: str = QUICK
 
