@@ -95,7 +95,7 @@ def affine_backward(a: SimpleNamespace) -> Tensor:
     return torch.ops.aten.grid_sampler_2d_backward(a.grad, a.grad, places, 0, 1, True, mask)[0]
 
 
-register(Case(op="total_variation", arguments=variation_arguments, eager=variation))
+register(Case(op="total_variation", arguments=variation_arguments, eager=variation, result="slope"))
 register(Case(op="colour", arguments=colour_arguments, eager=colour))
 register(Case(op="colour_backward", arguments=colour_backward_arguments, eager=colour_backward))
 register(Case(op="affine", arguments=affine_arguments, eager=affine))

@@ -79,7 +79,11 @@ def _step(
 ) -> Tensor:
     previous, best, best_grad = trail
     grad = grad.to(center.dtype)
-    check_state(name, center, points=points, grad=grad, previous=previous, best=best, best_grad=best_grad, out=out)
+    check_state(
+        name,
+        center,
+        {"points": points, "grad": grad, "previous": previous, "best": best, "best_grad": best_grad, "out": out},
+    )
     for label, verdict in zip(("improved", "back"), verdicts, strict=True):
         if verdict.dtype != torch.bool or verdict.shape != center.shape[:1]:
             got = f"{verdict.dtype} of shape {tuple(verdict.shape)}"

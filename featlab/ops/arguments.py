@@ -1,6 +1,7 @@
 """What the public functions make of their arguments: checked once, and as the operators want them."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -39,7 +40,7 @@ def identities(name: str, examples: Tensor, restart: int, center: Tensor) -> Ten
     return examples.to(device=center.device, dtype=torch.int64).contiguous()
 
 
-def check_state(name: str, center: Tensor, **others: Tensor | None) -> None:
+def check_state(name: str, center: Tensor, others: Mapping[str, Tensor | None]) -> None:
     """Refuse a center that is no batch of floats, and others that differ from it in shape, device or type."""
     if center.dtype not in (torch.float32, torch.float64) or center.dim() == 0:
         got = f"{center.dtype} of shape {tuple(center.shape)}"

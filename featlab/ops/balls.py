@@ -124,7 +124,7 @@ def _step(
     step_size: PerExample,
     out: Tensor | None,
 ) -> Tensor:
-    check_state(name, center, points=points, grad=grad, out=out)
+    check_state(name, center, {"points": points, "grad": grad, "out": out})
     if grad.dtype not in GRAD_TYPES:
         raise ValueError(f"{name}: grad must be a floating-point tensor; got {grad.dtype}.")
     eps, low, high = within.arguments(center)
@@ -137,7 +137,7 @@ def _step(
 
 def projected(name: str, points: Tensor, center: Tensor, within: Within, out: Tensor | None) -> Tensor:
     """Run a projection of any family into `out`, or into a new tensor that lies in memory as the points do."""
-    check_state(name, center, points=points, out=out)
+    check_state(name, center, {"points": points, "out": out})
     eps, low, high = within.arguments(center)
     with torch.no_grad():
         base = layout.blocks(points)
@@ -147,7 +147,7 @@ def projected(name: str, points: Tensor, center: Tensor, within: Within, out: Te
 
 def sampled(name: str, center: Tensor, within: Within, seed: int, examples: Tensor, restart: int) -> Tensor:
     """Draw in the logical order of the elements, so that the memory format does not matter."""
-    check_state(name, center)
+    check_state(name, center, {})
     numbers = identities(name, examples, restart, center)
     eps, low, high = within.arguments(center)
     with torch.no_grad():

@@ -120,7 +120,7 @@ def l0_project(
     shape (channels, height, width) are. A feasible example stays bit for bit.
     Source: Croce and Hein 2019, "Sparse and imperceivable adversarial attacks", section 4.1.
     """
-    check_state("l0_project", center, points=points, out=out)
+    check_state("l0_project", center, {"points": points, "out": out})
     _check_channels("l0_project", channels, center)
     low, high = _bounds(low, high, center)
     number = _counts(count, center)
@@ -144,7 +144,7 @@ def l0_sample(
 
     The draw depends on (seed, example, restart, element) alone.
     """
-    check_state("l0_sample", center)
+    check_state("l0_sample", center, {})
     _check_channels("l0_sample", channels, center)
     low, high = _bounds(low, high, center)
     whose = identities("l0_sample", examples, restart, center)
@@ -174,7 +174,7 @@ def l2_box_project(
 
 
 def _check_step(name: str, points: Tensor, grad: Tensor, center: Tensor, out: Tensor | None) -> None:
-    check_state(name, center, points=points, grad=grad, out=out)
+    check_state(name, center, {"points": points, "grad": grad, "out": out})
     if grad.dtype not in GRAD_TYPES:
         raise ValueError(f"{name}: grad must be a floating-point tensor; got {grad.dtype}.")
 

@@ -180,7 +180,19 @@ class L2(Ball):
         alpha: float | torch.Tensor,
         out: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return the step of the definition, in one pass over memory."""
+        """Return the step of the definition, in one pass over memory unless it is `exact`."""
+        if self.exact:
+            return super().momentum_step(
+                points,
+                grad,
+                center,
+                trail=trail,
+                improved=improved,
+                back=back,
+                step_size=step_size,
+                alpha=alpha,
+                out=out,
+            )
         return fl.ops.l2_momentum_step(
             points,
             grad,
