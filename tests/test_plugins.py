@@ -260,7 +260,8 @@ def registered(monkeypatch):
         provider = plugins.Provider("here", "tests", "0", "loaded")
         offers = tuple(plugins.Offer(kind, entry, provider) for entry in entries)
         found = plugins.Registry((provider,), offers)
-        for module in ("featlab.plugins", "featlab.datasets.catalog"):  # Both call it by its name.
+        # Both call it by its name; the catalogue first, as it takes the other's when it is imported.
+        for module in ("featlab.datasets.catalog", "featlab.plugins"):
             monkeypatch.setattr(f"{module}.registry", lambda: found)
 
     return put
