@@ -113,7 +113,8 @@ def test_kernel_and_definition_agree_on_anything(rows: list[list[float]], label:
         fast, plain = judge(loss, logits, labels, targets), by_definition(loss, logits, labels, targets)
         assert torch.equal(fast.correct, plain.correct)
         for got, wanted in ((fast.value, plain.value), (fast.margin, plain.margin), (fast.cotangent, plain.cotangent)):
-            torch.testing.assert_close(got, wanted, rtol=2e-6, atol=1e-37, equal_nan=True)
+            # exp(z) in float32 errs by the rounding of z, which is up to 88 where the result is no zero yet.
+            torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-37, equal_nan=True)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
