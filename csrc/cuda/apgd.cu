@@ -4,12 +4,15 @@
 
 #include "apgd_launch.h"
 #include "pack.cuh"
-#include "reduce.cuh"
+#include "sums.cuh"
 
 namespace featlab {
 namespace {
 
+constexpr int kBlockThreads = 256;
 constexpr int64_t kMostRows = 65535;  // in the y dimension; kernels stride over what is beyond
+
+using Sum = Reduction<kBlockThreads, 1>;
 
 // One example: where its step begins, and what is written.
 template <int WIDTH>
@@ -82,7 +85,7 @@ __device__ __forceinline__ void for_packs(int64_t packs, const Visit& visit) {
 }
 
 template <int WIDTH>
-__device__ Sums travel_sums(const Travel<WIDTH>& travel, int64_t packs, double* shared) {
+__device__ Sums travel_sums(const Travel<WIDTH>& travel, int64_t packs, Sum& reduce) {
   double sums[3] = {};
   for_packs(packs, [&](int64_t i) {
     const Pack<float, WIDTH> point = load<WIDTH>(travel.from, i), grad = load<WIDTH>(travel.along, i);
@@ -96,13 +99,13 @@ __device__ Sums travel_sums(const Travel<WIDTH>& travel, int64_t packs, double* 
       sums[2] += offset * offset;
     }
   });
-  block_sums(sums, shared);
+  reduce(sums);
   return {sums[0], sums[1], sums[2]};
 }
 
 template <int WIDTH>
-__device__ double travelled_squared(const Travel<WIDTH>& travel, int64_t packs, double along, double* shared) {
-  double sum[1] = {};
+__device__ double travelled_squared(const Travel<WIDTH>& travel, int64_t packs, double along, Sum& reduce) {
+  double sum = 0.0;
   for_packs(packs, [&](int64_t i) {
     const Pack<float, WIDTH> point = load<WIDTH>(travel.from, i), grad = load<WIDTH>(travel.along, i);
     const Pack<float, WIDTH> center = load<WIDTH>(travel.center, i);
@@ -110,29 +113,28 @@ __device__ double travelled_squared(const Travel<WIDTH>& travel, int64_t packs, 
     for (int j = 0; j < WIDTH; ++j) {
       const double offset = static_cast<double>(point.value[j]) - static_cast<double>(center.value[j]);
       const double moved = offset + along * static_cast<double>(grad.value[j]);
-      sum[0] += moved * moved;
+      sum += moved * moved;
     }
   });
-  block_sums(sum, shared);
-  return sum[0];
+  return reduce(sum);
 }
 
 template <int WIDTH>
-__device__ Plan travel_plan(const Travel<WIDTH>& travel, int64_t packs, float eps, float step, double* shared) {
-  const Sums sums = travel_sums(travel, packs, shared);
+__device__ Plan travel_plan(const Travel<WIDTH>& travel, int64_t packs, float eps, float step, Sum& reduce) {
+  const Sums sums = travel_sums(travel, packs, reduce);
   const double along = l2_along(sums.gg, step);
   if (along == 0.0) {
     return l2_plan(sums.dd, along, eps);
   }
   const Squared moved = l2_moved(sums, along);
-  return l2_plan(moved.cancelled ? travelled_squared(travel, packs, along, shared) : moved.value, along, eps);
+  return l2_plan(moved.cancelled ? travelled_squared(travel, packs, along, reduce) : moved.value, along, eps);
 }
 
 // Writes the point with momentum to `out`; returns its squared distance to the center.
 template <int WIDTH>
 __device__ double l2_glide(const Travel<WIDTH>& travel, int64_t packs, const Plan& plan, float alpha, Box box,
-                           double* shared) {
-  double sum[1] = {};
+                           Sum& reduce) {
+  double sum = 0.0;
   for_packs(packs, [&](int64_t i) {
     const Pack<float, WIDTH> center = load<WIDTH>(travel.center, i);
     const Pack<float, WIDTH> moved = travel.glide(i, alpha, [&](float point, float grad, float middle) {
@@ -141,23 +143,23 @@ __device__ double l2_glide(const Travel<WIDTH>& travel, int64_t packs, const Pla
 #pragma unroll
     for (int j = 0; j < WIDTH; ++j) {
       const double offset = static_cast<double>(moved.value[j]) - static_cast<double>(center.value[j]);
-      sum[0] += offset * offset;
+      sum += offset * offset;
     }
     store<WIDTH>(travel.out, i, moved);
   });
-  block_sums(sum, shared);
-  return sum[0];
+  return reduce(sum);
 }
 
 template <int WIDTH>
 __global__ void __launch_bounds__(kBlockThreads) l2_momentum_kernel(MomentumArguments a) {
-  __shared__ double shared[3 * kBlockWarps];
+  __shared__ Scratch<kBlockThreads, 1> scratch;
+  Sum reduce(scratch);
   const int64_t packs = a.size / WIDTH;
   for (int64_t row = blockIdx.x; row < a.rows; row += gridDim.x) {
     const Travel<WIDTH> travel(a, row);
     const float eps = valid_radius(a.eps[row]);
-    const Plan plan = travel_plan(travel, packs, eps, a.step[row], shared);
-    const Plan back = l2_plan(l2_glide(travel, packs, plan, a.alpha[row], a.box, shared), 0.0, eps);
+    const Plan plan = travel_plan(travel, packs, eps, a.step[row], reduce);
+    const Plan back = l2_plan(l2_glide(travel, packs, plan, a.alpha[row], a.box, reduce), 0.0, eps);
     for_packs(packs, [&](int64_t i) {  // what this thread has written itself
       Pack<float, WIDTH> moved = load<WIDTH>(travel.out, i);
       const Pack<float, WIDTH> center = load<WIDTH>(travel.center, i);
