@@ -83,7 +83,7 @@ class Frequency(fl.ThreatModel):
         points = torch.where(self._band(points), points, 0.0)
         if self.norm == "l2":
             return fl.ops.l2_project(points, torch.zeros_like(points), eps=self.eps, low=-math.inf, high=math.inf)
-        size, near = torch.as_tensor(each(self.eps, points)).to(points), points
+        size, near = points.new_ones(1) * each(self.eps, points), points
         for _ in range(_SWEEPS):
             near = self._coefficients(self._signal(near).clamp(-size, size))
         peak = self._peak(near)

@@ -43,7 +43,8 @@ class HSB(Offsets):
 
     def decode(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
         """Return the images in their other colours."""
-        turn, scale, shift = (points * points.new_tensor(self._limits())).reshape(-1, 3, 1, 1, 1).unbind(dim=1)
+        hue, saturation, brightness = points.reshape(-1, 3, 1, 1, 1).unbind(dim=1)
+        turn, scale, shift = math.radians(self.hue) * hue, self.saturation * saturation, self.brightness * brightness
         change = shift
         if center.shape[1] == 3:
             i, q = _mixed(_to_chroma(center), center).split(1, dim=1)
@@ -52,9 +53,6 @@ class HSB(Offsets):
             other = torch.cat([along * i - across * q, across * i + along * q], dim=1)
             change = shift + _mixed(_from_chroma(center), other)
         return (center + change).clamp(0, 1)
-
-    def _limits(self) -> tuple[float, float, float]:
-        return math.radians(self.hue), self.saturation, self.brightness
 
 
 _YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))

@@ -82,6 +82,19 @@ def test_all_points_are_images_and_each_its_own(spec, shape):
         torch.testing.assert_close(within.decode(points[some], center[some]), images[some], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("spec", SPECS)
+def test_images_may_lie_in_memory_as_they_like_and_be_none_at_all(spec):
+    within, center = fl.threat_model(spec), torch.rand(4, 3, 8, 8)
+    points = within.sample(center, key=KEY)
+    for other in (center.to(memory_format=torch.channels_last), center.transpose(2, 3).contiguous().transpose(2, 3)):
+        assert torch.equal(within.sample(other, key=KEY), points)
+        torch.testing.assert_close(within.decode(points, other), within.decode(points, center), rtol=0, atol=1e-6)
+    nobody = fl.pgd(
+        lambda x: x.flatten(1)[:, :2], center[:0], torch.zeros(0).long(), within=within, steps=2, step_size=0.1
+    )
+    assert fl.maximize(nobody).shape == (0, 3, 8, 8)
+
+
 @pytest.mark.parametrize("name", ["recolor", "frequency", "jpeg", "fog", "snow"])
 def test_sizes_may_be_one_for_each_example(name):
     center, eps = torch.rand(4, 3, 8, 8), torch.tensor([0.0, 0.1, 0.5, 0.9])
