@@ -16,6 +16,9 @@ from .evaluation import accuracy as accuracy
 from .evaluation import curve as curve
 from .evaluation import evaluate as evaluate
 from .evaluation import predict as predict
+from .features.usefulness import Usefulness as Usefulness
+from .features.usefulness import agreement as agreement
+from .features.usefulness import usefulness as usefulness
 from .freezing import frozen as frozen
 from .models import Classifier as Classifier
 from .models import Layer as Layer

@@ -23,7 +23,7 @@ ORDER = [
     {"engine"},
     {"evaluation"},
     {"training"},
-    {"datasets"},
+    {"datasets", "features"},
     {"recipes"},
     {"report"},
     {"central"},
