@@ -23,7 +23,7 @@ ORDER = [
     {"engine"},
     {"evaluation"},
     {"training"},
-    {"datasets", "features"},
+    {"datasets", "features", "theory"},
     {"recipes"},
     {"report"},
     {"central"},
