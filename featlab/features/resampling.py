@@ -34,7 +34,7 @@ def resample(
     `values` (examples, features), `members` (examples, classes) with 1 for an example's class, `sign` (classes,
     features). Every draw standardises by its own mean and variance; the signs stay. Source: Efron 1979.
     """
-    draws = _draws(len(values), resamples, seed=seed)
+    draws = shares(len(values), resamples, seed=seed)
     everyone = torch.full((1, len(values)), 1 / len(values), dtype=torch.float64)
     width = max(1, CHUNK // (max(resamples, 1) * members.shape[1]))
     parts = []
@@ -50,12 +50,12 @@ def _ends(intervals: tuple[Interval, ...]) -> list[tuple[Tensor, Tensor, Tensor]
     return [(each.value, each.low, each.high) for each in intervals]
 
 
-def _draws(count: int, resamples: int, *, seed: int) -> Tensor:
+def shares(count: int, resamples: int, *, seed: int) -> Tensor:
     """Return the share of each example in each draw of `count` examples with replacement, (resamples, examples)."""
     generator = torch.Generator().manual_seed(seed)
-    shares = torch.zeros(resamples, count, dtype=torch.float64)
+    found = torch.zeros(resamples, count, dtype=torch.float64)
     chosen = torch.randint(count, (resamples, count), generator=generator)
-    return shares.scatter_add_(1, chosen, torch.full_like(shares, 1 / count))
+    return found.scatter_add_(1, chosen, torch.full_like(found, 1 / count))
 
 
 def _measure(
