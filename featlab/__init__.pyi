@@ -16,6 +16,12 @@ from .evaluation import accuracy as accuracy
 from .evaluation import curve as curve
 from .evaluation import evaluate as evaluate
 from .evaluation import predict as predict
+from .features.dictionary import load_dictionary as load_dictionary
+from .features.dictionary import sparse_dictionary as sparse_dictionary
+from .features.directions import principal_directions as principal_directions
+from .features.flips import flips as flips
+from .features.kernel import kernel_features as kernel_features
+from .features.layers import layer_robustness as layer_robustness
 from .features.usefulness import Usefulness as Usefulness
 from .features.usefulness import agreement as agreement
 from .features.usefulness import usefulness as usefulness
