@@ -22,6 +22,8 @@ from .features.directions import principal_directions as principal_directions
 from .features.flips import flips as flips
 from .features.kernel import kernel_features as kernel_features
 from .features.layers import layer_robustness as layer_robustness
+from .features.retrieval import activating as activating
+from .features.retrieval import nearest as nearest
 from .features.usefulness import Usefulness as Usefulness
 from .features.usefulness import agreement as agreement
 from .features.usefulness import usefulness as usefulness
@@ -29,6 +31,7 @@ from .freezing import frozen as frozen
 from .models import Classifier as Classifier
 from .models import Layer as Layer
 from .models import build as build
+from .models import head_of as head_of
 from .models import load as load
 from .models import save as save
 from .objectives import Objective as Objective
