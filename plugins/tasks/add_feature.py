@@ -39,7 +39,8 @@ def add_feature(
     """Move `images` until one unit of the model, such as `layer4.1:768`, is at `level` in them, and no further.
 
     argmax_x' min(a(x') - level, 0), which the last step may leap over. A unit behind a ReLU is reached through it. The
-    images, (batch, ...) in [0, 1], move anywhere in [0, 1] unless `within` says where. Source: Engstrom et al. 2019, section 4.2 ("stripes").
+    images, (batch, ...) in [0, 1], move anywhere in [0, 1] unless `within` says where.
+    Source: Engstrom et al. 2019, section 4.2 ("stripes").
     """
     extract = fl.Layer(model, unit, pass_through=True)
     with torch.no_grad():

@@ -51,7 +51,7 @@ def test_a_feature_is_added_up_to_its_level(model, pictures):
     extract = fl.extractor(model, "layer2:3")
     with torch.no_grad():
         before = extract(images)[:, 0]
-    level = float(before.max()) + 0.2
+    level = float(before.max()) + 0.05
     found = fl.maximize(add_feature(model, images, "layer2:3", level=level, steps=200, step_size=0.1))
     with torch.no_grad():
         after = extract(found)[:, 0]
