@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from featlab.types import Images, PerExample, Points, Rows, Seeds, Verdicts
+from featlab.types import Images, PerExample, Points, Rows, Scores, Seeds, Verdicts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +77,12 @@ class ThreatModel(ABC):
         """Return the images that the points stand for."""
         del center  # Only threat models whose points are not images need it.
         return points
+
+    def distance(self, points: Points, center: Images) -> Scores:
+        """Return how far the points' images are from `center`; by default, the Euclidean length of the change."""
+        change = self.decode(points, center) - center
+        length: Scores = torch.linalg.vector_norm(change.flatten(1).double(), dim=1).to(center.dtype)
+        return length
 
     def step(
         self, points: Points, grad: Points, center: Images, *, step_size: PerExample, out: Points | None = None

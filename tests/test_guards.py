@@ -17,7 +17,7 @@ ORDER = [
     {"freezing", "data", "ops"},
     {"threat_models"},
     {"rules", "adaptive", "objectives", "pictures"},
-    {"problem"},
+    {"problem", "checks"},
     {"plugins", "models"},
     {"attacks"},
     {"engine"},
