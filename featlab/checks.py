@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from featlab.averages import Turns
+
 if TYPE_CHECKING:
     from featlab.problem import Problem
 
@@ -34,7 +36,8 @@ def check_problem(problem: Problem) -> None:
 
 def _check_keep(problem: Problem) -> None:
     """Refuse a choice of what to keep that is none, or that its conditions contradict."""
-    if problem.restarts > 1 and not (problem.random_start and problem.keep != "last"):
+    differ = problem.random_start or isinstance(problem.objective, Turns)
+    if problem.restarts > 1 and not (differ and problem.keep != "last"):
         raise ValueError("restarts > 1 needs random_start=True and keep='best': otherwise every restart is the same")
     if problem.detect_cycles and problem.keep == "last":
         raise ValueError("detect_cycles needs keep='best': the last point of a walk in a circle depends on its steps")

@@ -16,7 +16,7 @@ ORDER = [
     {"types", "names", "files", "specs"},
     {"freezing", "data", "ops"},
     {"threat_models"},
-    {"rules", "adaptive", "objectives", "pictures"},
+    {"rules", "adaptive", "sparse_adaptive", "smallest", "random_search", "objectives", "averages", "pictures"},
     {"problem", "checks"},
     {"plugins", "models"},
     {"attacks"},

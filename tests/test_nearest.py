@@ -77,7 +77,9 @@ def test_a_rule_without_need_of_gradients_has_none():
 
 def test_distance_is_that_of_the_decoded_change():
     center = torch.rand(3, 2, 4, 4)
-    torch.testing.assert_close(Cube(0.1).distance(center + 0.5, center), torch.full((3,), 0.5 * 32**0.5))
+    torch.testing.assert_close(
+        Cube(0.1).distance(center + 0.5, center), torch.full((3,), 0.5 * 32**0.5, dtype=torch.float64)
+    )
 
 
 @pytest.mark.parametrize(
