@@ -5,7 +5,13 @@ from .adaptive import APGD as APGD
 from .attacks import Adversary as Adversary
 from .attacks import Attack as Attack
 from .attacks import apgd as apgd
+from .attacks import ddn as ddn
+from .attacks import fab as fab
+from .attacks import non_transferable as non_transferable
 from .attacks import pgd as pgd
+from .attacks import square as square
+from .attacks import transfer as transfer
+from .averages import expectation as expectation
 from .datasets import Dataset as Dataset
 from .datasets import load_data as load_data
 from .datasets import open_data as open_data
@@ -42,6 +48,7 @@ from .objectives import dlr as dlr
 from .objectives import dlr_targeted as dlr_targeted
 from .objectives import log_ratio as log_ratio
 from .objectives import margin as margin
+from .objectives import margin_targeted as margin_targeted
 from .objectives import match as match
 from .objectives import misclassified as misclassified
 from .objectives import objective as objective
@@ -57,10 +64,14 @@ from .problem import Problem as Problem
 from .problem import Step as Step
 from .problem import ascend as ascend
 from .problem import maximize as maximize
+from .random_search import Square as Square
 from .rules import Adam as Adam
 from .rules import Momentum as Momentum
 from .rules import Steepest as Steepest
 from .rules import StepRule as StepRule
+from .smallest import DDN as DDN
+from .smallest import FAB as FAB
+from .sparse_adaptive import SparseAPGD as SparseAPGD
 from .threat_models import Key as Key
 from .threat_models import ThreatModel as ThreatModel
 from .threat_models import Trail as Trail
