@@ -34,8 +34,9 @@ class Problem:
     """Maximise `objective` over S(center), for each example of the batch by itself.
 
     `step_size` is one number or one per example, in the units of the threat model. With `random_start` the points start
-    at random in the set, otherwise at the centre; `restarts` repeats this with other random numbers. An example that
-    meets `done` leaves the batch and keeps its point; the others end with their best point, or with their last one.
+    at random in the set, otherwise at the centre; `restarts` repeats this with other random numbers, and in each of the
+    threat model's variants with the same ones. An example that meets `done` leaves the batch and keeps its point; the
+    others end with their best point, or with their last one (of several variants' last points, with the best).
     With `detect_cycles` an example leaves too when its point is one where it has been: with a deterministic objective
     and a rule without memory it would only go round, so the result is the same, to the bit, and found sooner.
 
@@ -84,7 +85,10 @@ class Step:
 
 
 def ascend(problem: Problem) -> Iterator[Step]:
-    """Yield the start and the point after every step, `steps + 1` frames per restart (fewer once all have left)."""
+    """Yield the start and the point after every step, `steps + 1` frames per restart (fewer once all have left).
+
+    There are `restarts` times `within.variants` restarts, restart r inside `within.at(r)`.
+    """
     latest: Step | None = None
     for seen in _restarts(problem, in_place=False, judge_last=True):
         latest = _frame(seen, latest)
@@ -93,6 +97,8 @@ def ascend(problem: Problem) -> Iterator[Step]:
 
 def maximize(problem: Problem) -> Images:
     """Return each example's image: where it met `done`; else its best-scoring one, or the last (`problem.keep`)."""
+    if problem.keep == "last" and problem.within.variants > 1:
+        return _best_of_last(problem)
     judge_last = problem.keep != "last" or problem.done is not None
     found = _Found.at_centers(problem) if problem.keep == "nearest" else None
     for seen in _restarts(problem, in_place=True, judge_last=judge_last):
@@ -100,6 +106,21 @@ def maximize(problem: Problem) -> Images:
             found = found.improved(seen) if found else _Found(seen.images.clone(), seen.scores)
         else:
             found = found.replaced(seen) if found else _Found(seen.images, seen.scores)
+    assert found is not None  # There is always the frame of the start.
+    return found.images
+
+
+def _best_of_last(problem: Problem) -> Images:
+    """Return, of the points that the variants end with, each example's best-scoring one."""
+    found: _Found | None = None
+    for seen in _restarts(problem, in_place=True, judge_last=True):
+        nothing = torch.full_like(seen.scores, -torch.inf)
+        found = found or _Found(problem.center.clone(), nothing)
+        if seen.number == problem.steps:
+            found = found.improved(seen)
+        elif seen.done is not None:
+            # Before the last step only those that leave count: no score is more than minus infinity.
+            found = found.improved(replace(seen, scores=nothing))
     assert found is not None  # There is always the frame of the start.
     return found.images
 
@@ -168,7 +189,7 @@ def _restarts(problem: Problem, *, in_place: bool, judge_last: bool) -> Iterator
     """Yield what is seen in all restarts; an example that is done takes no part in later ones."""
     left = torch.arange(len(problem.center), device=problem.center.device)
     done = torch.zeros(len(left), dtype=torch.bool, device=left.device)
-    for restart in range(problem.restarts):
+    for restart in range(problem.restarts * problem.within.variants):
         for seen in _run(problem, restart, left, in_place=in_place, judge_last=judge_last):
             yield seen
             if seen.done is not None and seen.leave:
@@ -227,8 +248,10 @@ class _Moving:
     def begin(problem: Problem, restart: int) -> _Moving:
         """Return all examples at their starts."""
         examples = torch.arange(len(problem.center)) if problem.examples is None else problem.examples
-        key = Key(seed=problem.seed, examples=examples.to(problem.center.device), restart=restart)
-        center, within = problem.center.detach(), problem.within
+        # The variants share their draws: each then does what it does by itself.
+        repeat = restart // problem.within.variants
+        key = Key(seed=problem.seed, examples=examples.to(problem.center.device), restart=repeat)
+        center, within = problem.center.detach(), problem.within.at(restart).drawn(key)
         with torch.no_grad():
             points = within.sample(center, key=key) if problem.random_start else within.start(center)
             state = problem.rule.begin(points, steps=problem.steps, key=key)

@@ -104,6 +104,21 @@ class ThreatModel(ABC):
         way = torch.where(slope > 0, gain.to(slope.dtype) / torch.where(slope > 0, slope, 1.0), 0.0)
         return points + spread(way, points) * direction
 
+    @property
+    def variants(self) -> int:
+        """How many sets take turns: the best over their restarts is the worst case over all of them."""
+        return 1
+
+    def at(self, restart: int) -> ThreatModel:
+        """Return the set of one restart; restarts r, r + variants, r + 2 variants, ... have the same one."""
+        del restart
+        return self
+
+    def drawn(self, key: Key) -> ThreatModel:
+        """Return the set with what is random about it drawn by `key`, once for each restart; by default nothing is."""
+        del key
+        return self
+
     def start(self, center: Images) -> Points:
         """Return the points that decode to `center` (a new tensor)."""
         return center.clone()

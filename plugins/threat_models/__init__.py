@@ -17,3 +17,11 @@ def featlab_threat_models() -> Iterable[Entry]:
     )
     yield Entry("box", f"{here}.box:Box", "any image with values in [low, high]")
     yield Entry("masked", f"{here}.masked:Masked", "another threat model, where a mask lets it (patches, painting)")
+    yield Entry("union", f"{here}.union:Union", "what any of several threat models allows (Maini et al. 2020)")
+    yield Entry("sequential", f"{here}.sequential:Sequential", "several in turn (Laidlaw and Feizi 2019)")
+    yield Entry(
+        "perceptual", f"{here}.perceptual:Perceptual", "near in the features of a net (Laidlaw et al. 2021, LPIPS)"
+    )
+    yield Entry("wasserstein", f"{here}.wasserstein:Wasserstein", "moved mass (Wong et al. 2019; Wu et al. 2020)")
+    yield Entry("fourier", f"{here}.parametrized:Fourier", "any image, as its spectrum (Olah et al. 2017)")
+    yield Entry("decorrelated", f"{here}.parametrized:Decorrelated", "any image, as decorrelated colours (same)")
