@@ -56,6 +56,11 @@ def options_of(maker: Callable[..., Any], *, after: int = 0) -> Mapping[str, ins
     return {key: each for key, each in parameters if each.kind in named}
 
 
+def hints_of(maker: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of a signature; NameError where one names what is not there."""
+    return typing.get_type_hints(cast(Any, maker).__init__ if isinstance(maker, type) else maker)
+
+
 def read_options(
     maker: Callable[..., Any], text: Mapping[str, str], *, what: str, makers: Makers = MappingProxyType({})
 ) -> dict[str, Any]:
@@ -63,7 +68,7 @@ def read_options(
     if not text:
         return {}
     try:
-        hints = typing.get_type_hints(cast(Any, maker).__init__ if isinstance(maker, type) else maker)
+        hints = hints_of(maker)
     except NameError as error:
         raise ValueError(
             f"the options of {what} cannot be given as text, as an annotation is missing: {error}"
