@@ -5,6 +5,7 @@ Nothing is evaluated: each annotation has its own way to read text.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import types
 import typing
@@ -41,12 +42,20 @@ def read_options(maker: Callable[..., Any], text: Mapping[str, str], *, what: st
     if not text:
         return {}
     try:
-        hints = typing.get_type_hints(cast(Any, maker).__init__ if isinstance(maker, type) else maker)
+        hints = _hints(maker)
     except NameError as error:
         raise ValueError(
             f"the options of {what} cannot be given as text, as an annotation is missing: {error}"
         ) from error
     return {key: read_value(value, hints.get(key, str), what=f"{key} of {what}") for key, value in text.items()}
+
+
+def _hints(maker: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of a signature; those of a dataclass's fields are read where each field stands."""
+    if not isinstance(maker, type):
+        return typing.get_type_hints(maker)
+    fields = typing.get_type_hints(maker) if dataclasses.is_dataclass(maker) else {}
+    return fields if options_of(maker).keys() <= fields.keys() else typing.get_type_hints(cast(Any, maker).__init__)
 
 
 def read_value(text: str, hint: Any, *, what: str) -> Any:

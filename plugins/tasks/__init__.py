@@ -12,3 +12,5 @@ def featlab_tasks() -> Iterable[Entry]:
     yield Entry("invert", f"{here}.invert:invert", "an image with the representation of another (Engstrom et al. 2019)")
     yield Entry("large-eps", f"{here}.large_eps:large_eps", "towards a class with room to change (Tsipras et al. 2019)")
     yield Entry("visualize", f"{here}.visualize:visualize", "what a unit responds to (Olah et al. 2017)")
+    yield Entry("worst-of", f"{here}.worst_of:worst_of", "the worst of so many random points (Engstrom et al. 2019)")
+    yield Entry("stadv", f"{here}.stadv:stadv", "pixels flow until the model errs (Xiao et al. 2018)")
