@@ -19,7 +19,7 @@ class Smoothly(fl.StepRule):
     Source: Xiao et al. 2018, section 3.2, equation 2.
     """
 
-    weight: float = 0.05
+    weight: float = 0.005
     rule: fl.StepRule = field(default_factory=fl.Adam)
 
     def begin(self, points: torch.Tensor, *, steps: int) -> dict[str, torch.Tensor]:
@@ -60,7 +60,7 @@ def stadv(
     labels: torch.Tensor,
     *,
     eps: float = 4.0,
-    weight: float = 0.05,
+    weight: float = 0.005,
     targeted: bool = False,
     steps: int = 200,
     step_size: float = 0.02,
@@ -71,8 +71,9 @@ def stadv(
 
     argmax_f margin(f) - weight * flow_loss(f), the flow f one displacement of at most `eps` pixels for each pixel;
     Adam takes the place of the paper's L-BFGS, and each image ends where the model first errs. With `targeted` it ends
-    where the model first answers `labels`. Images are (batch, channels, height, width), `step_size` is in pixels.
-    Source: Xiao et al. 2018, "Spatially transformed adversarial examples", section 3.2 (weight 0.05).
+    where the model first answers `labels`. Images are (batch, channels, height, width), `step_size` is in pixels. The
+    `weight` is in logits: a larger one gives smoother flows, and fools fewer of the images.
+    Source: Xiao et al. 2018, "Spatially transformed adversarial examples", section 3.2 (there the weight is 0.05).
     """
     return fl.pgd(
         model,

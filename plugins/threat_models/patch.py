@@ -22,8 +22,9 @@ class Patch(fl.ThreatModel):
 
     `row` and `column` are of the square's upper left pixel, one number or one for each example. Where they are not
     given, the square lies anywhere: a random start draws its place, so every restart tries another, and without one it
-    lies in the middle. Points are (batch, 2 + channels * size * size): row and column, which steps do not move, and
-    the pixels. Steps follow the sign of the gradient. Several squares, or other shapes: `masked`.
+    lies in the middle. Points are (batch, 2 + channels * size * size): row and column, whose gradient is zero, so that
+    steps leave the square where it is, and the pixels. Steps follow the sign of the gradient. For other shapes there is
+    `masked`.
     Source: Brown et al. 2017, "Adversarial patch"; at one place and for one picture: Karmon et al. 2018, "LaVAN:
     localized and visible adversarial noise", section 3.
     """
@@ -60,8 +61,8 @@ class Patch(fl.ThreatModel):
         return torch.cat([self._given(*place), points[:, 2:].clamp(self.low, self.high)], dim=1)
 
     def steepest(self, grad: torch.Tensor) -> torch.Tensor:
-        """Return sign(grad) of the pixels, 0 where it is NaN, and 0 for the place: it jumps from pixel to pixel."""
-        return torch.cat([torch.zeros_like(grad[:, :2]), grad[:, 2:].sign().nan_to_num(0.0)], dim=1)
+        """Return sign(grad), and 0 where the gradient is NaN."""
+        return grad.sign().nan_to_num(0.0)
 
     def start(self, center: torch.Tensor) -> torch.Tensor:
         """Return squares that show what is there: in the given place, else in the middle."""
