@@ -5,6 +5,7 @@ Nothing is evaluated: each annotation has its own way to read text.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 import types
@@ -57,8 +58,14 @@ def options_of(maker: Callable[..., Any], *, after: int = 0) -> Mapping[str, ins
 
 
 def hints_of(maker: Callable[..., Any]) -> dict[str, Any]:
-    """Return the annotations of a signature; NameError where one names what is not there."""
-    return typing.get_type_hints(cast(Any, maker).__init__ if isinstance(maker, type) else maker)
+    """Return the annotations of a signature, those of a dataclass's fields where each field stands.
+
+    A NameError says that one names what is not there.
+    """
+    if not isinstance(maker, type):
+        return typing.get_type_hints(maker)
+    fields = typing.get_type_hints(maker) if dataclasses.is_dataclass(maker) else {}
+    return fields if options_of(maker).keys() <= fields.keys() else typing.get_type_hints(cast(Any, maker).__init__)
 
 
 def read_options(

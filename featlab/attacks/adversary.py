@@ -13,8 +13,9 @@ from featlab.types import Images, Labels, Seeds
 
 @dataclass(frozen=True)
 class Adversary:
-    """The inner maximisation of robust training: PGD that ends with its last point.
+    """The inner maximisation of robust training: PGD that ends with its last point, or the best of several restarts.
 
+    No steps and ten restarts are training on the worst of ten random points (Engstrom et al. 2019, section 5).
     Source: Madry et al. 2018, section 2.1, equation 2.1.
     """
 
@@ -22,6 +23,7 @@ class Adversary:
     steps: int
     step_size: float
     random_start: bool = True
+    restarts: int = 1
 
     def __call__(self, model: Model, images: Images, labels: Labels, *, seed: int, examples: Seeds) -> Problem:
         """Return the problem of one training batch."""
@@ -32,7 +34,8 @@ class Adversary:
             self.steps,
             self.step_size,
             random_start=self.random_start,
-            keep="last",
+            restarts=self.restarts,
+            keep="last" if self.restarts == 1 else "best",
             seed=seed,
             examples=examples,
         )

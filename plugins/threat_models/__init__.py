@@ -7,7 +7,7 @@ from featlab import Entry, hookimpl
 
 @hookimpl
 def featlab_threat_models() -> Iterable[Entry]:
-    """Yield the pixel balls, the box, and the mask around another threat model."""
+    """Yield the pixel balls, the box, masks and patches, and geometry."""
     here = "featlab_plugins.threat_models"
     yield Entry("linf", f"{here}.balls:Linf", "every value changes by at most eps (Goodfellow et al. 2015)")
     yield Entry("l2", f"{here}.balls:L2", "the change has Euclidean length at most eps (Szegedy et al. 2014)")
@@ -25,3 +25,11 @@ def featlab_threat_models() -> Iterable[Entry]:
     yield Entry("wasserstein", f"{here}.wasserstein:Wasserstein", "moved mass (Wong et al. 2019; Wu et al. 2020)")
     yield Entry("fourier", f"{here}.parametrized:Fourier", "any image, as its spectrum (Olah et al. 2017)")
     yield Entry("decorrelated", f"{here}.parametrized:Decorrelated", "any image, as decorrelated colours (same)")
+    yield Entry("patch", f"{here}.patch:Patch", "one square may show anything (Brown et al. 2017; Karmon et al. 2018)")
+    yield Entry("rigid", f"{here}.rigid:Rigid", "the picture is turned and shifted a little (Engstrom et al. 2019)")
+    yield Entry("flow", f"{here}.flow:Flow", "pixels flow by at most eps, neighbours together (Xiao et al. 2018)")
+    yield Entry(
+        "elastic",
+        f"{here}.elastic:Elastic",
+        "a smooth field bends the picture by at most eps pixels (Simard et al. 2003)",
+    )
