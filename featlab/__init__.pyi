@@ -9,6 +9,8 @@ from .attacks import pgd as pgd
 from .datasets import Dataset as Dataset
 from .datasets import load_data as load_data
 from .datasets import open_data as open_data
+from .distortion import Distortions as Distortions
+from .distortion import minimal_distortion as minimal_distortion
 from .engine import Engine as Engine
 from .evaluation import Accuracy as Accuracy
 from .evaluation import Evaluation as Evaluation
@@ -16,6 +18,7 @@ from .evaluation import accuracy as accuracy
 from .evaluation import curve as curve
 from .evaluation import evaluate as evaluate
 from .evaluation import predict as predict
+from .evaluation import robust_to_all as robust_to_all
 from .freezing import frozen as frozen
 from .models import Classifier as Classifier
 from .models import Layer as Layer

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from featlab.types import Images, PerExample, Points, Rows, Seeds, Verdicts
+from featlab.types import Images, PerExample, Points, Rows, Scores, Seeds, Verdicts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +77,11 @@ class ThreatModel(ABC):
         """Return the images that the points stand for."""
         del center  # Only threat models whose points are not images need it.
         return points
+
+    def distance(self, points: Points, center: Images) -> Scores:
+        """Return how far each example's image is from its centre, in float64; by default in the Euclidean norm."""
+        change: Scores = (self.decode(points, center).double() - center.double()).flatten(1).norm(dim=1)
+        return change
 
     def step(
         self, points: Points, grad: Points, center: Images, *, step_size: PerExample, out: Points | None = None

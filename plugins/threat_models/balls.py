@@ -61,6 +61,10 @@ class Linf(Ball):
         """Return sign(grad), and 0 where the gradient is NaN."""
         return grad.sign().nan_to_num(0.0)
 
+    def distance(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
+        """Return the largest change of any value, |points - center|_inf, exactly."""
+        return (points.double() - center.double()).abs().flatten(1).amax(dim=1)
+
     def sample(self, center: torch.Tensor, *, key: fl.Key) -> torch.Tensor:
         """Return points uniform in the ball."""
         return fl.ops.linf_sample(

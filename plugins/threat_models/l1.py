@@ -32,6 +32,10 @@ class L1(Ball):
         """Return the nearest points of the ball and the box."""
         return fl.ops.l1_project(points, center, eps=self.eps, low=self.low, high=self.high)
 
+    def distance(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
+        """Return the sum of the changes, |points - center|_1."""
+        return (points.double() - center.double()).abs().flatten(1).sum(dim=1)
+
     def steepest(self, grad: torch.Tensor) -> torch.Tensor:
         """Return sign(grad) / n on the n values of largest |grad|, and 0 elsewhere: the steepest that is as sparse."""
         nowhere, anywhere = torch.zeros_like(grad), float("inf")
