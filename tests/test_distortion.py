@@ -6,11 +6,15 @@ import pytest
 import torch
 
 import featlab as fl
+from featlab.attacks import Attack
 
 from known import Cube
 
 LENGTHS = {"linf": lambda w: w.abs().sum(), "l2": lambda w: w.norm(), "l1": lambda w: w.abs().max()}
 """The dual norm of each ball: a linear model is fooled at |w.x + b| / |w|_dual."""
+
+SHORT = (Attack("pgd", steps=3, relative_step=0.5),)
+"""As good as any on a linear model."""
 
 
 def exact(linear, images, norm):
@@ -61,21 +65,23 @@ def test_what_is_wrong_at_once_has_distance_zero_and_what_is_never_found_none(li
 def test_neither_the_batch_nor_the_neighbours_matter(linear, middle):
     labels = linear(middle).argmax(dim=1)
     ball = fl.threat_model("l2", eps=0.2)
-    runs = [fl.minimal_distortion(linear, (middle, labels), within=ball, batch_size=size) for size in (7, 64)]
+    options = {"within": ball, "suite": SHORT}
+    runs = [fl.minimal_distortion(linear, (middle, labels), **options, batch_size=size) for size in (9, 64)]
     assert torch.equal(runs[0].found, runs[1].found)
-    part = fl.minimal_distortion(linear, (middle[:20], labels[:20]), within=ball)
+    part = fl.minimal_distortion(linear, (middle[:20], labels[:20]), **options)
     assert torch.equal(part.found, runs[1].found[:20])
 
 
 def test_a_search_that_was_stopped_goes_on(linear, middle, tmp_path):
     labels, ball, path = linear(middle).argmax(dim=1), fl.threat_model("linf", eps=0.1), tmp_path / "found.safetensors"
-    whole = fl.minimal_distortion(linear, (middle, labels), within=ball, batch_size=16)
+    options = {"within": ball, "suite": SHORT, "batch_size": 16}
+    whole = fl.minimal_distortion(linear, (middle, labels), **options)
 
     def stop(stage, done, total):
         if done == 32:
             raise KeyboardInterrupt
 
-    options = {"within": ball, "batch_size": 16, "checkpoint": path}
+    options["checkpoint"] = path
     with pytest.raises(KeyboardInterrupt):
         fl.minimal_distortion(linear, (middle, labels), **options, progress=stop)
     again = fl.minimal_distortion(linear, (middle, labels), **options)
@@ -101,7 +107,9 @@ def test_what_cannot_be_searched_is_refused(linear, middle, within, options, sen
 
 
 def test_the_curve_is_asked_for_where_was_looked(linear, middle):
-    found = fl.minimal_distortion(linear, (middle, linear(middle).argmax(dim=1)), within=fl.threat_model("l2", eps=0.1))
+    found = fl.minimal_distortion(
+        linear, (middle, linear(middle).argmax(dim=1)), within=fl.threat_model("l2", eps=0.1), suite=SHORT
+    )
     with pytest.raises(ValueError, match="up to where was looked"):
         found.accuracy(0.2)
     with pytest.raises(ValueError, match="2 points or more"):
