@@ -52,6 +52,8 @@ from .rules import Adam as Adam
 from .rules import Momentum as Momentum
 from .rules import Steepest as Steepest
 from .rules import StepRule as StepRule
+from .sanity import Symptom as Symptom
+from .sanity import symptoms as symptoms
 from .threat_models import Key as Key
 from .threat_models import ThreatModel as ThreatModel
 from .threat_models import Trail as Trail

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from featlab.attacks import Attack, Model
-from featlab.data import Data, as_data
+from featlab.data import Data, Part, as_data
 from featlab.engine import Engine
 from featlab.evaluation import Accuracy, Trial, attacks_of, correct, described, device_of, terms
 from featlab.runs import Ledger
@@ -148,7 +148,7 @@ class _Search:
 
     def batch(self, index: Rows) -> tuple[Scores, Scores]:
         """Return the distance found, and the largest eps below it at which nothing was, for a batch of examples."""
-        right = correct(self.trial.model, _Rows(self.trial.data, index), batch_size=len(index))
+        right = correct(self.trial.model, Part(self.trial.data, index), batch_size=len(index))
         found = torch.where(right, math.inf, 0.0).double()
         failed = torch.zeros_like(found)
         eps, searching = torch.full_like(found, self.largest), right.nonzero()[:, 0]
@@ -176,23 +176,3 @@ class _Search:
             distance = within.distance(images, centers[left.to(device)]).cpu()
             nearest[left] = torch.where(held, math.inf, distance)
         return nearest
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """Some rows of data."""
-
-    data: Data
-    index: Rows
-
-    @property
-    def labels(self) -> Labels:
-        """Their labels."""
-        return self.data.labels[self.index]
-
-    def images(self, index: Rows, /) -> Images:
-        """Return some of them."""
-        return self.data.images(self.index[index])
-
-    def __len__(self) -> int:
-        return len(self.index)
