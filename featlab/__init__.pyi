@@ -54,6 +54,8 @@ from .rules import Steepest as Steepest
 from .rules import StepRule as StepRule
 from .sanity import Symptom as Symptom
 from .sanity import symptoms as symptoms
+from .smoothing import Certificates as Certificates
+from .smoothing import certify as certify
 from .threat_models import Key as Key
 from .threat_models import ThreatModel as ThreatModel
 from .threat_models import Trail as Trail

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*(ROOT / "featlab").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])
 
 ORDER = [
-    {"types", "names", "files", "specs", "runs"},
+    {"types", "names", "files", "specs", "runs", "intervals"},
     {"freezing", "data", "ops"},
     {"threat_models"},
     {"rules", "adaptive", "objectives", "pictures"},
