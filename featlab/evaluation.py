@@ -17,6 +17,7 @@ from featlab.engine import engine as engine_of
 from featlab.freezing import frozen
 from featlab.objectives import cross_entropy
 from featlab.problem import maximize
+from featlab.recording import Recorder
 from featlab.threat_models import ThreatModel
 from featlab.types import Images, Labels, Progress, Rows, Seeds, Verdicts, silent
 
@@ -184,13 +185,16 @@ class _Trial:
     batch_size: int
     seed: int
     steady: bool
+    recorder: Recorder | None
 
     @staticmethod
     def of(model: Model, data: Data, *, engine: str | Engine, batch_size: int, seed: int) -> _Trial:
         """Return the trial, with the model prepared once for all attacks."""
         follow = engine_of(engine).prepare(model)
         first = data.images(torch.arange(min(len(data), 16))).to(device_of(model))
-        return _Trial(model, follow, data, batch_size, seed, is_steady(follow, first))
+        steady = is_steady(follow, first)
+        recorder = engine_of(engine).recorder(first.device) if steady else None
+        return _Trial(model, follow, data, batch_size, seed, steady, recorder)
 
     def hold(self, held: Verdicts, attack: Attack, within: ThreatModel, *, progress: Progress = silent) -> Verdicts:
         """Return which of the images that held so far hold against one more attack."""
@@ -224,7 +228,7 @@ class _Trial:
         problem = attack.problem(
             through, images, labels, within=within, seed=self.seed, examples=examples, detect_cycles=self.steady
         )
-        return maximize(problem)
+        return maximize(problem, recorder=self.recorder)
 
 
 def is_steady(model: Model, images: Images) -> bool:
