@@ -21,6 +21,7 @@ from featlab.freezing import frozen
 from featlab.models.classifier import fingerprint
 from featlab.objectives import cross_entropy
 from featlab.problem import maximize
+from featlab.recording import Recorder
 from featlab.runs import Ledger, Terms
 from featlab.threat_models import ThreatModel
 from featlab.types import Images, Labels, Progress, Rows, Seeds, Verdicts, silent
@@ -234,13 +235,16 @@ class Trial:
     batch_size: int
     seed: int
     steady: bool
+    recorder: Recorder | None
 
     @staticmethod
     def of(model: Model, data: Data, *, engine: str | Engine, batch_size: int, seed: int) -> Trial:
         """Return the trial, with the model prepared once for all attacks."""
         follow = engine_of(engine).prepare(model)
         first = data.images(torch.arange(min(len(data), 16))).to(device_of(model))
-        return Trial(model, follow, data, batch_size, seed, is_steady(follow, first))
+        steady = is_steady(follow, first)
+        recorder = engine_of(engine).recorder(first.device) if steady else None
+        return Trial(model, follow, data, batch_size, seed, steady, recorder)
 
     def hold(
         self,
@@ -295,7 +299,7 @@ class Trial:
         problem = attack.problem(
             through, images, labels, within=within, seed=self.seed, examples=examples, detect_cycles=self.steady
         )
-        return maximize(problem)
+        return maximize(problem, recorder=self.recorder)
 
 
 def is_steady(model: Model, images: Images) -> bool:

@@ -7,14 +7,15 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Literal, Protocol
 
 import torch
-from torch import Tensor
 
 from featlab import ops
 from featlab.checks import check_problem
-from featlab.objectives import Objective, OnModel, Scored, objective
-from featlab.rules import State, Steepest, StepRule
-from featlab.threat_models import Key, ThreatModel
-from featlab.types import Images, PerExample, Points, Rows, Scores, Seeds, Verdicts, rows_of
+from featlab.moving import Move, Moving
+from featlab.objectives import objective
+from featlab.recording import Recorder
+from featlab.rules import Steepest, StepRule
+from featlab.threat_models import ThreatModel
+from featlab.types import Images, PerExample, Rows, Scores, Seeds, Verdicts
 
 
 class Criterion(Protocol):
@@ -95,17 +96,25 @@ def ascend(problem: Problem) -> Iterator[Step]:
         yield latest
 
 
-def maximize(problem: Problem) -> Images:
-    """Return each example's image: where it met `done`; else its best-scoring one, or the last (`problem.keep`)."""
+def maximize(problem: Problem, *, recorder: Recorder | None = None) -> Images:
+    """Return each example's image: where it met `done`; else its best-scoring one, or the last (`problem.keep`).
+
+    With a `recorder` iterations are recorded and repeated, for batches rounded up to its sizes; the result is that
+    without one, as far as the model answers an image alike in batches of any size.
+    """
     if problem.keep == "last" and problem.within.variants > 1:
         return _best_of_last(problem)
+    if recorder is not None and not objective(problem.objective).recordable:
+        recorder.refuse("the objective is a plain function, or another one at each evaluation")
+        recorder = None
     judge_last = problem.keep != "last" or problem.done is not None
     found = _Found.at_centers(problem) if problem.keep == "nearest" else None
-    for seen in _restarts(problem, in_place=True, judge_last=judge_last):
+    for seen in _restarts(problem, in_place=True, judge_last=judge_last, again=recorder):
         if problem.keep != "last":
             found = found.improved(seen) if found else _Found(seen.images.clone(), seen.scores)
         else:
-            found = found.replaced(seen) if found else _Found(seen.images, seen.scores)
+            own = seen if recorder is None else seen.kept()
+            found = found.replaced(own) if found else _Found(own.images, own.scores)
     assert found is not None  # There is always the frame of the start.
     return found.images
 
@@ -137,6 +146,10 @@ class _Seen:
     done: Verdicts | None
     distance: Scores | None
     leave: bool
+
+    def kept(self) -> _Seen:
+        """Return this with images of its own: those in the buffers of a recording are written over."""
+        return replace(self, images=self.images.clone())
 
 
 def _frame(seen: _Seen, before: Step | None) -> Step:
@@ -185,12 +198,12 @@ class _Found:
         return _Found(self.images, self.scores.index_copy(0, seen.index, torch.where(take, scores, before)))
 
 
-def _restarts(problem: Problem, *, in_place: bool, judge_last: bool) -> Iterator[_Seen]:
+def _restarts(problem: Problem, *, in_place: bool, judge_last: bool, again: Recorder | None = None) -> Iterator[_Seen]:
     """Yield what is seen in all restarts; an example that is done takes no part in later ones."""
     left = torch.arange(len(problem.center), device=problem.center.device)
     done = torch.zeros(len(left), dtype=torch.bool, device=left.device)
     for restart in range(problem.restarts * problem.within.variants):
-        for seen in _run(problem, restart, left, in_place=in_place, judge_last=judge_last):
+        for seen in _run(problem, restart, left, in_place=in_place, judge_last=judge_last, again=again):
             yield seen
             if seen.done is not None and seen.leave:
                 done[seen.index] = seen.done
@@ -200,183 +213,28 @@ def _restarts(problem: Problem, *, in_place: bool, judge_last: bool) -> Iterator
                 return
 
 
-def _run(problem: Problem, restart: int, left: Rows, *, in_place: bool, judge_last: bool) -> Iterator[_Seen]:
+def _run(
+    problem: Problem, restart: int, left: Rows, *, in_place: bool, judge_last: bool, again: Recorder | None
+) -> Iterator[_Seen]:
     """Yield what is seen in one restart of some of the examples. This is the only loop over steps."""
-    moving = _Moving.begin(problem, restart).rows(left)
+    moving = Moving.begin(problem, restart).rows(left)
     for number in range(problem.steps + 1):
         last = number == problem.steps
+        gradient = problem.rule.needs_gradient and not last
         draw = restart * (problem.steps + 1) + number
-        uphill = problem.rule.needs_gradient and not last
-        judged = moving.judge(draw, gradient=uphill, needed=judge_last or not last)
-        yield moving.seen(judged, number, restart)
+        move = Move(problem.rule, draw, gradient=gradient, needed=judge_last or not last, in_place=in_place)
+        moving = moving.judge(move) if number == 0 else moving.moved(move, again=again)
+        yield _seen(moving, number, restart)
         if last:
             return
-        moving, judged = moving.without_finished(judged, number)
-        if moving.points.shape[0] == 0:
+        moving = moving.without_finished(number)
+        if len(moving) == 0:
             return
-        moving = moving.moved(judged, problem.rule, in_place=in_place)
 
 
-@dataclass(frozen=True, eq=False)
-class _Judged:
-    """What one forward (and backward) pass says of the moving examples."""
-
-    images: Images
-    scores: Scores
-    grad: Points
-    done: Verdicts | None
-    distance: Scores | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class _Moving:
-    """The examples that are still moving: everything of the problem that has a batch dimension, and where they are."""
-
-    points: Points
-    center: Images
-    within: ThreatModel
-    objective: Objective
-    step_size: PerExample
-    state: State
-    done: Criterion | None
-    index: Rows
-    history: Tensor | None
-    nearest: bool
-    enough: PerExample | None
-
-    @staticmethod
-    def begin(problem: Problem, restart: int) -> _Moving:
-        """Return all examples at their starts."""
-        examples = torch.arange(len(problem.center)) if problem.examples is None else problem.examples
-        # The variants share their draws: each then does what it does by itself.
-        repeat = restart // problem.within.variants
-        key = Key(seed=problem.seed, examples=examples.to(problem.center.device), restart=repeat)
-        center, within = problem.center.detach(), problem.within.at(restart).drawn(key)
-        with torch.no_grad():
-            points = within.sample(center, key=key) if problem.random_start else within.start(center)
-            state = problem.rule.begin(points, steps=problem.steps, key=key)
-        index = torch.arange(len(center), device=center.device)
-        score = objective(problem.objective)
-        # A rule that remembers, or a score that draws anew, may leave a place by another way than last time.
-        steady = not state and not score.random
-        history = index.new_zeros(len(center), problem.steps) if problem.detect_cycles and steady else None
-        return _Moving(
-            points,
-            center,
-            within,
-            score,
-            problem.step_size,
-            state,
-            problem.done,
-            index,
-            history,
-            problem.keep == "nearest",
-            problem.enough,
-        )
-
-    def judge(self, draw: int, *, gradient: bool, needed: bool) -> _Judged:
-        """Return scores, gradients and verdicts at the present points; scores are NaN where not `needed`."""
-        points = self.points.detach()
-        if not needed:
-            unknown = torch.full((len(points),), torch.nan, device=points.device)
-            return _Judged(self.within.decode(points, self.center), unknown, points, None)
-        with torch.set_grad_enabled(gradient):
-            points.requires_grad_(gradient)
-            images = self.within.decode(points, self.center)
-            scored, done = self._evaluate(images, draw)
-            grad = _gradient(scored, points) if gradient else points
-        judged = _Judged(images.detach(), scored.scores.detach(), grad, done)
-        return self._measured(judged, points.detach()) if self.nearest else judged
-
-    def _measured(self, judged: _Judged, points: Points) -> _Judged:
-        """Return what was judged with the distances, beyond which a finished example is not."""
-        with torch.no_grad():
-            distance = self.within.distance(points, self.center)
-        done = judged.done
-        if done is not None and self.enough is not None:
-            done = done & (distance <= self.enough)
-        return replace(judged, done=done, distance=distance)
-
-    def seen(self, judged: _Judged, number: int, restart: int) -> _Seen:
-        """Return what this look at the moving examples showed."""
-        return _Seen(
-            number, restart, self.index, judged.images, judged.scores, judged.done, judged.distance, self.leave
-        )
-
-    @property
-    def leave(self) -> bool:
-        """Whether examples that meet `done` leave: not those that still look for a nearer image."""
-        return not self.nearest or self.enough is not None
-
-    def _evaluate(self, images: Images, draw: int) -> tuple[Scored, Verdicts | None]:
-        """Return scores and verdicts, from one forward pass where both read the same model."""
-        judge, done = self.objective.at(draw), self.done
-        if not isinstance(judge, OnModel):
-            scores = judge(images)
-            return Scored(scores, scores.sum()), None if done is None else done(images.detach())
-        outputs = judge.outputs(images)
-        if isinstance(done, OnModel) and judge.model is done.model:
-            return judge.scored(outputs), done.head(outputs.detach())
-        return judge.scored(outputs), None if done is None else done(images.detach())
-
-    def without_finished(self, judged: _Judged, number: int) -> tuple[_Moving, _Judged]:
-        """Return what goes on moving; this is the one place where the loop waits for the device."""
-        leaving = judged.done if self.leave else None
-        if self.history is not None:
-            goes_round = self._goes_round(self.history, number)
-            leaving = goes_round if leaving is None else leaving | goes_round
-        if leaving is None or not bool(leaving.any()):
-            return self, judged
-        stay = (~leaving).nonzero()[:, 0]
-        done = None if judged.done is None else judged.done[stay]
-        return self.rows(stay), _Judged(judged.images[stay], judged.scores[stay], judged.grad[stay], done)
-
-    def _goes_round(self, history: Tensor, number: int) -> Verdicts:
-        """Note where each example is, and return which have been there before."""
-        here = ops.fingerprint(self.points)
-        been: Verdicts = (history[:, :number] == here[:, None]).any(dim=1)
-        history[:, number] = here
-        return been
-
-    def moved(self, judged: _Judged, rule: StepRule, *, in_place: bool) -> _Moving:
-        """Return the examples one step further."""
-        points, state = rule.update(
-            self.points,
-            judged.grad,
-            judged.scores,
-            self.center,
-            within=self.within,
-            step_size=self.step_size,
-            state=self.state,
-            out=self.points if in_place else None,
-        )
-        return replace(self, points=points, state=state)
-
-    def rows(self, index: Rows) -> _Moving:
-        """Return some of the moving examples; all of them are this value itself."""
-        if len(index) == len(self.index):
-            return self
-        return _Moving(
-            points=self.points[index],
-            center=self.center[index],
-            within=self.within.rows(index),
-            objective=self.objective.rows(index),
-            step_size=rows_of(self.step_size, index),
-            state={name: value[index] for name, value in self.state.items()},
-            done=None if self.done is None else self.done.rows(index),
-            index=self.index[index],
-            history=None if self.history is None else self.history[index],
-            nearest=self.nearest,
-            enough=None if self.enough is None else rows_of(self.enough, index),
-        )
-
-
-def _gradient(scored: Scored, points: Points) -> Points:
-    """Return d sum(scores) / d points, every example's own gradient as examples do not influence each other."""
-    if not scored.source.requires_grad:
-        raise ValueError(
-            "the objective's scores do not depend on the images, so there is no uphill; "
-            "compute them with differentiable operations, outside torch.no_grad()"
-        )
-    (grad,) = torch.autograd.grad(scored.source, points, scored.slope)
-    return grad
+def _seen(moving: Moving, number: int, restart: int) -> _Seen:
+    """Return what a look at the moving examples showed."""
+    judged = moving.judged
+    return _Seen(
+        number, restart, moving.index, judged.images, judged.scores, judged.done, judged.distance, moving.leave
+    )

@@ -14,10 +14,10 @@ SOURCES = sorted([*(ROOT / "featlab").rglob("*.py"), *(ROOT / "plugins").rglob("
 
 ORDER = [
     {"types", "names", "files", "specs", "runs", "intervals"},
-    {"freezing", "data", "ops"},
+    {"freezing", "data", "recording", "ops"},
     {"threat_models"},
     {"rules", "adaptive", "sparse_adaptive", "smallest", "random_search", "objectives", "averages", "pictures"},
-    {"problem", "checks"},
+    {"problem", "moving", "checks"},
     {"plugins", "models"},
     {"attacks"},
     {"engine"},
