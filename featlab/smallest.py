@@ -12,7 +12,6 @@ from featlab.rules import State, StepRule
 from featlab.threat_models import Key, ThreatModel, spread
 from featlab.types import Images, PerExample, Points, Scores
 
-
 SPARSER = 1.5
 """By how much fewer values move than are changed (Croce and Hein 2021, section 4)."""
 

@@ -22,9 +22,9 @@ class Smoothly(fl.StepRule):
     weight: float = 0.005
     rule: fl.StepRule = field(default_factory=fl.Adam)
 
-    def begin(self, points: torch.Tensor, *, steps: int) -> dict[str, torch.Tensor]:
+    def begin(self, points: torch.Tensor, *, steps: int, key: fl.Key) -> dict[str, torch.Tensor]:
         """Return the state of the other rule."""
-        return self.rule.begin(points, steps=steps)
+        return self.rule.begin(points, steps=steps, key=key)
 
     def update(
         self,

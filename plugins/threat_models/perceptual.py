@@ -31,7 +31,7 @@ class Perceptual(fl.ThreatModel):
     default all of its activation functions (else convolutions, else linear layers). `eps` is one number or one each;
     between images it is at most 2 * sqrt(layers).
 
-    A step goes along the normalised gradient, in the Euclidean norm of the image; `reach` is the length that relative
+    A step goes along the normalised gradient, in the Euclidean norm of the image; `size` is the length that relative
     step sizes multiply. The projection goes back along the straight line to the centre, to the farthest point found
     inside by at most `tries` looks at the net (regula falsi), so its result is inside exactly as `distance` measures
     it, but is not the nearest point. The set is not convex, and on a line may leave and enter again: the point found
@@ -43,14 +43,14 @@ class Perceptual(fl.ThreatModel):
     model: nn.Module | str = field(repr=False)
     eps: float | torch.Tensor
     layers: tuple[str, ...] | None = None
-    reach: float = 1.0
+    size: float = 1.0
     tries: int = 10
 
     def __post_init__(self) -> None:
         if not bool(torch.as_tensor(self.eps >= 0).all()):
             raise ValueError(f"eps must be a number >= 0, got {self.eps}")
-        if not (self.reach > 0 and self.tries >= 1):
-            raise ValueError(f"reach must be > 0 and tries >= 1, got {self.reach} and {self.tries}")
+        if not (self.size > 0 and self.tries >= 1):
+            raise ValueError(f"size must be > 0 and tries >= 1, got {self.size} and {self.tries}")
         if isinstance(self.model, str):
             object.__setattr__(self, "model", fl.load(self.model, device="auto"))
         names = layers_to_read(self._net()) if self.layers is None else tuple(self.layers)
@@ -60,7 +60,7 @@ class Perceptual(fl.ThreatModel):
     @property
     def radius(self) -> float:
         """The Euclidean length that relative step sizes multiply."""
-        return self.reach
+        return self.size
 
     def rows(self, index: torch.Tensor) -> Perceptual:
         """Return the threat model of some of the examples."""
@@ -96,8 +96,8 @@ class Perceptual(fl.ThreatModel):
         return normalized(grad)
 
     def sample(self, center: torch.Tensor, *, key: fl.Key) -> torch.Tensor:
-        """Return points uniform in the Euclidean ball of radius `reach`, cut to the box, and then brought inside."""
-        near = fl.ops.l2_sample(center, eps=self.reach, seed=key.seed, examples=key.examples, restart=key.restart)
+        """Return points uniform in the Euclidean ball of radius `size`, cut to the box, and then brought inside."""
+        near = fl.ops.l2_sample(center, eps=self.size, seed=key.seed, examples=key.examples, restart=key.restart)
         return self.project(near, center)
 
     def _net(self) -> nn.Module:
