@@ -76,7 +76,8 @@ def ascent(case: Situation) -> None:
     before, after = score(case.within.decode(start, case.center)), score(found)
     loss = before - after
     assert bool((loss <= 1e-6 * (1 + before.abs())).all()), f"an ascent ended {float(loss.max()):.3g} below its start"
-    uphill = (case.within.steepest(_slope(case, start, score)) != 0).flatten(1).any(dim=1) & (usual > 0)
+    slope = case.within.admissible(_slope(case, start, score), start)
+    uphill = (case.within.steepest(slope) != 0).flatten(1).any(dim=1) & (usual > 0)
     assert bool((after > before)[uphill].all()), "an ascent gained nothing though the gradient is not zero"
 
 

@@ -14,8 +14,8 @@ from .offsets import Offsets, check_pictures, constant
 class HSB(Offsets):
     """The hue turns by at most `hue` degrees, saturation and brightness change by at most a share each.
 
-    Points are (batch, 3) numbers in [-1, 1], shares h, s, b of the three limits. With YIQ, the luminance and the two
-    chrominances of a pixel,
+    Points are (batch, 3) shares h, s, b of the three limits, in [-eps, eps] with eps at most 1. With YIQ, the luminance
+    and the two chrominances of a pixel,
 
         Y' = Y + brightness b,    (I', Q') = (1 + saturation s) R(hue h) (I, Q),
 
@@ -25,11 +25,13 @@ class HSB(Offsets):
     these are in a space where they are linear; Bhattad et al. 2020, section 3.1 (colourisation).
     """
 
+    eps: float | torch.Tensor = 1.0
     hue: float = 30.0
     saturation: float = 0.5
     brightness: float = 0.1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, most in (("hue", 180.0), ("saturation", 1.0), ("brightness", 1.0)):
             limit = getattr(self, name)
             if not 0 <= limit <= most:

@@ -10,11 +10,11 @@ import torch
 
 import featlab as fl
 
-from .offsets import Sized, check_pictures, check_size, constant
+from .offsets import Offsets, check_pictures, constant
 
 
 @dataclass(frozen=True, eq=False)
-class Fog(Sized):
+class Fog(Offsets):
     """Fog of a density of at most `eps` before the image: x' = x + fog (light - x).
 
     The fog is a fractal, fog = sum_k w_k P_k: P_k is a grid of 2^k + 1 by 2^k + 1 random values, in [0, eps],
@@ -32,7 +32,7 @@ class Fog(Sized):
     light: float = 1.0
 
     def __post_init__(self) -> None:
-        check_size(self.eps, most=1.0)
+        super().__post_init__()
         if not (self.octaves >= 1 and 0 < self.decay < math.inf and 0 <= self.light <= 1):
             raise ValueError(
                 "fog needs octaves >= 1, decay > 0 and light in [0, 1]; "
@@ -66,8 +66,8 @@ def _between(count: int, size: int) -> torch.Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Snow(Sized):
-    """Snow before the image, whose flakes are white and hide at most a share `eps` < 1 each: x' = 1 - t (1 - x).
+class Snow(Offsets):
+    """Snow before the image, whose flakes are white and hide at most a share `eps` each: x' = 1 - t (1 - x).
 
     There is one flake in each field of `spacing` by `spacing` pixels, at a place that `seed` draws, in each of several
     `layers`. Points in [0, eps] are how much each flake hides at its middle, (batch, layers, rows, columns). A flake is
@@ -80,6 +80,7 @@ class Snow(Sized):
     """
 
     one_sided: ClassVar[bool] = True
+    most: ClassVar[float] = 0.999  # What lets no light through has no gradient.
     spacing: int = 6
     layers: int = 3
     length: float = 3.0
@@ -87,9 +88,7 @@ class Snow(Sized):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_size(self.eps, most=1.0)
-        if bool((torch.as_tensor(self.eps) == 1).any()):
-            raise ValueError("eps must be less than 1: a flake that lets no light through has no gradient; got 1")
+        super().__post_init__()
         if not (self.spacing >= 1 and self.layers >= 1 and 0 < self.length < math.inf and math.isfinite(self.angle)):
             raise ValueError(
                 "snow needs spacing >= 1, layers >= 1, length > 0 and a finite angle; "
