@@ -37,25 +37,28 @@ def options_of(maker: Callable[..., Any], *, after: int = 0) -> Mapping[str, ins
     return {key: each for key, each in parameters if each.kind in named}
 
 
+def hints_of(maker: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of a signature; NameError where one names what is not there.
+
+    Those of a dataclass's fields are read where each field stands, which may be another module than the class's.
+    """
+    if not isinstance(maker, type):
+        return typing.get_type_hints(maker)
+    fields = typing.get_type_hints(maker) if dataclasses.is_dataclass(maker) else {}
+    return fields if options_of(maker).keys() <= fields.keys() else typing.get_type_hints(cast(Any, maker).__init__)
+
+
 def read_options(maker: Callable[..., Any], text: Mapping[str, str], *, what: str) -> dict[str, Any]:
     """Return options given as text as values of their annotations."""
     if not text:
         return {}
     try:
-        hints = _hints(maker)
+        hints = hints_of(maker)
     except NameError as error:
         raise ValueError(
             f"the options of {what} cannot be given as text, as an annotation is missing: {error}"
         ) from error
     return {key: read_value(value, hints.get(key, str), what=f"{key} of {what}") for key, value in text.items()}
-
-
-def _hints(maker: Callable[..., Any]) -> dict[str, Any]:
-    """Return the annotations of a signature; those of a dataclass's fields are read where each field stands."""
-    if not isinstance(maker, type):
-        return typing.get_type_hints(maker)
-    fields = typing.get_type_hints(maker) if dataclasses.is_dataclass(maker) else {}
-    return fields if options_of(maker).keys() <= fields.keys() else typing.get_type_hints(cast(Any, maker).__init__)
 
 
 def read_value(text: str, hint: Any, *, what: str) -> Any:
