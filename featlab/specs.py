@@ -58,9 +58,9 @@ def options_of(maker: Callable[..., Any], *, after: int = 0) -> Mapping[str, ins
 
 
 def hints_of(maker: Callable[..., Any]) -> dict[str, Any]:
-    """Return the annotations of a signature, those of a dataclass's fields where each field stands.
+    """Return the annotations of a signature; NameError where one names what is not there.
 
-    A NameError says that one names what is not there.
+    Those of a dataclass's fields are read where each field stands, which may be another module than the class's.
     """
     if not isinstance(maker, type):
         return typing.get_type_hints(maker)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -13,18 +13,13 @@ from ..threat_models.flow import flow_loss
 
 
 @dataclass(frozen=True)
-class Smoothly(fl.StepRule):
-    """The steps of another rule along the gradient of score - weight * flow_loss, for points that are flow fields.
+class Smoothly(fl.Adam):
+    """Adam along the gradient of score - weight * flow_loss, for points that are flow fields.
 
-    Source: Xiao et al. 2018, section 3.2, equation 2.
+    Source: Xiao et al. 2018, section 3.2, equation 2; there with L-BFGS.
     """
 
     weight: float = 0.005
-    rule: fl.StepRule = field(default_factory=fl.Adam)
-
-    def begin(self, points: torch.Tensor, *, steps: int, key: fl.Key) -> dict[str, torch.Tensor]:
-        """Return the state of the other rule."""
-        return self.rule.begin(points, steps=steps, key=key)
 
     def update(
         self,
@@ -38,20 +33,12 @@ class Smoothly(fl.StepRule):
         state: dict[str, torch.Tensor],
         out: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the step of the other rule along the gradient less that of the penalty."""
+        """Return Adam's step along the gradient less that of the penalty."""
         with torch.enable_grad():
             flow = points.detach().requires_grad_()
             (rough,) = torch.autograd.grad(flow_loss(flow).sum(), flow)
-        return self.rule.update(
-            points,
-            grad - self.weight * rough.to(grad.dtype),
-            scores,
-            center,
-            within=within,
-            step_size=step_size,
-            state=state,
-            out=out,
-        )
+        less = grad.to(rough.dtype) - self.weight * rough
+        return super().update(points, less, scores, center, within=within, step_size=step_size, state=state, out=out)
 
 
 def stadv(
@@ -85,7 +72,7 @@ def stadv(
         loss="margin",
         targeted=targeted,
         stop=True,
-        rule=Smoothly(weight),
+        rule=Smoothly(weight=weight),
         seed=seed,
         examples=examples,
     )

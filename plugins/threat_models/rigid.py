@@ -10,9 +10,10 @@ import torch
 
 import featlab as fl
 
-from .warp import Padding, check_limit, check_padding, check_pictures, of_rows, over, places, read, symmetric
+from .warp import Padding, check_limit, check_padding, check_pictures, of_rows, over, places, read, symmetric, uniform
 
 _PURPOSE: Final = 32
+_FIRST: Final = 37
 _GOLDEN: Final = (math.sqrt(5) - 1) / 2
 
 
@@ -27,7 +28,8 @@ class Rigid(fl.ThreatModel):
 
     Random starts draw uniform poses, so random search is an attack of no steps and many restarts. With `grid`, the
     numbers of poses along the axes, in the order of the points, they walk over a grid instead, both limits included:
-    restart r starts at one of the `poses` of it, no two at the same, the first ones far apart.
+    the restarts of an example start at one after the other of its `poses`, never twice at the same, the first ones far
+    apart.
     The defaults are the paper's for pictures of 28 and 32 pixels, where its grid is (5, 5, 31).
     Source: Engstrom et al. 2019, "Exploring the landscape of spatial robustness", sections 3 and 4.
     """
@@ -84,20 +86,22 @@ class Rigid(fl.ThreatModel):
         return center.new_zeros(len(center), self._axes)
 
     def sample(self, center: torch.Tensor, *, key: fl.Key) -> torch.Tensor:
-        """Return uniform poses, or the restart's pose of the grid."""
+        """Return uniform poses, or each example's pose of the grid."""
         still = self.start(center)
-        return symmetric(still, key, purpose=_PURPOSE) if self.grid is None else still + self._visited(key, still)
+        return symmetric(still, key, purpose=_PURPOSE) if self.grid is None else self._visited(self.grid, still, key)
 
-    def _visited(self, key: fl.Key, like: torch.Tensor) -> torch.Tensor:
-        """Return the restart's pose of the grid: strides of about the golden section, so that all are visited."""
-        assert self.grid is not None
+    def _visited(self, grid: tuple[int, ...], like: torch.Tensor, key: fl.Key) -> torch.Tensor:
+        """Return where the restart is on a walk over the grid, from a random pose in strides of the golden section."""
         strides = range(round(_GOLDEN * self.poses), self.poses)
+        # Prime to the number of poses, so that all are visited before the first one is again.
         stride = next((each for each in strides if math.gcd(each, self.poses) == 1), 1)
-        place, shares = key.restart * stride % self.poses, []
-        for count in self.grid:
-            place, along = divmod(place, count)
-            shares.append(2 * along / (count - 1) - 1 if count > 1 else 0.0)
-        return like.new_tensor(shares)
+        first = uniform(like[:, :1].double(), replace(key, restart=0), purpose=_FIRST)[:, 0]
+        place = ((first * self.poses).long() + key.restart * stride) % self.poses
+        shares = []
+        for count in grid:
+            along, place = place % count, place // count
+            shares.append(2 * along / (count - 1) - 1 if count > 1 else torch.zeros_like(first))
+        return torch.stack(shares, dim=1).to(like)
 
     def decode(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
         """Return the pictures in their poses."""

@@ -9,7 +9,7 @@ from torch import nn
 
 import featlab as fl
 from featlab.cli import main
-from featlab.testing import check_threat_model
+from featlab.testing import check_task, check_threat_model
 from featlab_plugins.tasks.stadv import Smoothly
 from featlab_plugins.threat_models.flow import flow_loss
 
@@ -200,7 +200,15 @@ def test_restarts_enumerate_the_grid(grid):
     for axis, count in enumerate(grid):
         wanted = torch.linspace(-1, 1, count).double().tolist() if count > 1 else [0.0]
         assert sorted({pose[axis] for pose in poses}) == pytest.approx(wanted, abs=1e-6)
-    assert torch.equal(within.sample(image, key=key(1, restart=within.poses))[0], image.new_tensor(poses[0]))
+    again = within.sample(image, key=key(1, restart=within.poses))[0].tolist()
+    assert tuple(again) == poses[0]
+
+
+def test_examples_and_seeds_walk_over_the_grid_each_from_its_own_pose():
+    within, images = fl.threat_model("rigid", grid=(5, 5, 31)), torch.zeros(600, 1, 2, 2)
+    first, other = (within.sample(images, key=key(600, seed=seed)) for seed in (0, 1))
+    assert len(first.unique(dim=0)) > 300
+    assert (first != other).any(dim=1).double().mean() > 0.9
 
 
 def test_the_first_poses_of_a_grid_lie_far_apart():
@@ -460,19 +468,27 @@ def test_stadv_fools_by_smooth_flows(net, data):
 
 def test_the_penalty_smooths(net, data):
     images, labels = (each[:20] for each in data)
-    within = fl.threat_model("flow:eps=2,spacing=1")
+    seen = {}
+
+    class Watched(type(fl.threat_model("flow:eps=1"))):
+        def decode(self, points, center):
+            seen["flow"] = points.detach().clone()
+            return super().decode(points, center)
+
     rough = []
     for weight in (0.0, 0.02):
-        rule, flow = Smoothly(weight), within.start(images)
-        state = rule.begin(flow, steps=10)
-        for _ in range(10):
-            flow = flow.detach().requires_grad_()
-            scores = fl.margin(net, labels)(within.decode(flow, images))
-            (grad,) = torch.autograd.grad(scores.sum(), flow)
-            options = {"within": within, "step_size": 0.05, "state": state}
-            flow, state = rule.update(flow.detach(), grad, scores.detach(), images, **options)
-        rough.append(flow_loss(flow))
+        within = Watched(2.0, spacing=1)
+        options = {"rule": Smoothly(weight=weight), "keep": "last"}
+        fl.maximize(fl.Problem(fl.margin(net, labels), images, within, 10, 0.05, **options))
+        rough.append(flow_loss(seen["flow"]))
     assert (rough[1] < 0.6 * rough[0]).all()
+
+
+def test_tasks_hold_the_kit(net, data):
+    images, labels = (each[:10] for each in data)
+    check_task(lambda: fl.task("stadv")(net, images, labels, steps=3))
+    within = fl.threat_model("rigid")
+    check_task(lambda: fl.task("worst-of")(net, images, labels, within=within, tries=20))
 
 
 @pytest.mark.parametrize("spec", ["rigid:grid=3:3:3", "flow:eps=1", "elastic:eps=2", "patch:size=5"])
