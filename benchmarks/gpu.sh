@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# What only a CUDA device can show: builds the kernels for the device at hand, runs the tests marked `gpu`, lets
-# compute-sanitizer look for stray accesses, races and barriers on small odd shapes, and times the operators. Results
-# go to benchmarks/results/DEVICE.json.
+# What only a CUDA device can show: builds the kernels for the device at hand, runs the tests marked `gpu` (kernels, and
+# attacks recorded as graphs, against the CPU or the same without a graph), lets compute-sanitizer look for stray
+# accesses, races and barriers on small odd shapes, and times operators and attacks. Results go to
+# benchmarks/results/DEVICE.json.
 #
 #   PYTHON   the interpreter; .venv/bin/python by default
 set -euo pipefail
@@ -45,7 +46,7 @@ else
   say "compute-sanitizer is not installed: races and stray accesses were not looked for"
 fi
 
-say "timing the operators"
+say "timing operators and attacks"
 mkdir -p benchmarks/results
-"$python" -m benchmarks ops --json "benchmarks/results/$device.json"
+"$python" -m benchmarks ops attacks --json "benchmarks/results/$device.json"
 say "wrote benchmarks/results/$device.json"

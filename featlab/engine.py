@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from featlab.models import Classifier
 from featlab.names import lookup
+from featlab.recording import CudaGraphs, Recorder
 from featlab.types import Images, Logits
 
 Model = Callable[[Images], Logits]
@@ -25,17 +26,21 @@ class Engine:
 
     `fold`: batch norms go into the convolutions before them, w' = w s / sqrt(v + c). `channels_last`: pictures and
     weights lie in memory channels last. `precision`: what the net computes in; "auto" is bfloat16 where the device has
-    instructions for it, else float32. `compile`: torch.compile, which takes a compiler and some time.
+    instructions for it, else float32. `compile`: torch.compile, which takes a compiler and some time. `capture`: on a
+    CUDA device whole iterations (step, forward pass, loss, backward pass) are recorded as CUDA graphs and replayed, for
+    batches that are rounded up to few sizes; it helps where launching kernels takes longer than running them, so for
+    small nets, images and batches, and takes the memory of an iteration a second time.
     """
 
     fold: bool = False
     channels_last: bool = False
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     compile: bool = False
+    capture: bool = False
 
     def prepare(self, model: Model) -> Model:
         """Return what an attack should follow: the model itself where nothing may change, or a frozen, quicker copy."""
-        if self == Engine() or not isinstance(model, nn.Module):
+        if replace(self, capture=False) == Engine() or not isinstance(model, nn.Module):
             return model
         ready = copy.deepcopy(model).eval().requires_grad_(False)
         if self.fold:
@@ -49,6 +54,10 @@ class Engine:
         run = _Prepared(ready, channels_last=self.channels_last, dtype=torch.bfloat16 if half else None)
         compiled: Model = torch.compile(run, dynamic=True) if self.compile else run
         return compiled
+
+    def recorder(self, device: torch.device) -> Recorder | None:
+        """Return what records the iterations of attacks on a device; None where nothing is to be recorded."""
+        return Recorder(CudaGraphs(device)) if self.capture and device.type == "cuda" else None
 
 
 class _Prepared(nn.Module):
@@ -94,7 +103,7 @@ def has_bfloat16(device: torch.device) -> bool:
 ENGINES: Mapping[str, Engine] = MappingProxyType(
     {
         "auto": Engine(),
-        "fast": Engine(fold=True, channels_last=True, precision="auto"),
+        "fast": Engine(fold=True, channels_last=True, precision="auto", capture=True),
     }
 )
 """Engines by name. "auto" changes no bit of what the model computes, "fast" all that was seen to help."""

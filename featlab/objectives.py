@@ -65,6 +65,11 @@ class Objective(ABC):
         del draw
         return self
 
+    @property
+    def recordable(self) -> bool:
+        """Whether each evaluation does the same to tensors, so that it may be recorded and repeated."""
+        return not self.random and type(self).at is Objective.at
+
     def __add__(self, other: Callable[[Images], Scores]) -> Objective:
         return Sum(((1.0, self), (1.0, objective(other))))
 
@@ -101,6 +106,11 @@ class Sum(Objective):
         """Whether any of the terms does."""
         return any(term.random for _, term in self.terms)
 
+    @property
+    def recordable(self) -> bool:
+        """Whether all of the terms are."""
+        return all(term.recordable for _, term in self.terms)
+
     def at(self, draw: int, /) -> Sum:
         """Return the sum of the terms at this draw."""
         return Sum(tuple((weight, term.at(draw)) for weight, term in self.terms))
@@ -115,6 +125,11 @@ class Plain(Objective):
     def __call__(self, images: Images, /) -> Scores:
         """Return the function's scores."""
         return self.function(images)
+
+    @property
+    def recordable(self) -> bool:
+        """What it does besides is unknown."""
+        return False
 
     def rows(self, index: Rows) -> Objective:
         """Refuse: which of its arguments are per example is known to the function alone."""
@@ -220,6 +235,26 @@ def dlr_targeted(model: Callable[[Images], Logits], labels: Labels, targets: Lab
     Source: Croce and Hein 2020 (AutoAttack), section 4.2.
     """
     return OnModel(model, _Loss("dlr_targeted", labels, targets))
+
+
+@dataclass(frozen=True)
+class _Gap:
+    labels: Labels
+    targets: Labels
+
+    def __call__(self, outputs: Tensor, /) -> Scores:
+        return (outputs.gather(1, self.targets[:, None]) - outputs.gather(1, self.labels[:, None]))[:, 0]
+
+    def rows(self, index: Rows, /) -> _Gap:
+        return _Gap(self.labels[index], self.targets[index])
+
+
+def margin_targeted(model: Callable[[Images], Logits], labels: Labels, targets: Labels) -> OnModel[Scores]:
+    """Return z_t - z_y: zero on the boundary between `labels` and `targets`, for any number of classes.
+
+    Source: Croce and Hein 2020 (FAB), section 3.2 (the targeted form).
+    """
+    return OnModel(model, _Gap(labels, targets))
 
 
 def log_ratio(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scores]:

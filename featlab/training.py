@@ -53,8 +53,8 @@ class Schedule:
     `curve` is "one-cycle" (linear from 0 to `lr` over the first fifth, then a half cosine to 0), "step" (a tenth after
     each third) or "constant". `augment` is "none", "crop" (shift by up to 4 pixels) or "crop-flip". `ema` is the decay
     of the exponential moving average of the weights, with which training ends; 0 for none. `precision` "auto" is
-    bfloat16 autocast on CUDA and float32 elsewhere. On CUDA pictures and weights lie in memory channels last, as its
-    tensor cores want them; on CPUs that was seen to gain nothing.
+    bfloat16 autocast on CUDA and float32 elsewhere. On CUDA, and in bfloat16, pictures and weights lie in memory
+    channels last, as tensor cores and a CPU's matrix units want them; in float32 on CPUs that was seen to gain nothing.
     """
 
     epochs: int
@@ -151,7 +151,9 @@ class _Run:
             raise ValueError("training needs at least one example, got none")
         self.model, self.data, self.schedule, self.inner, self.seed = model, data, schedule, inner, seed
         self.device = device_of(model)
-        if _channels_last(self.device):
+        self.half = schedule.precision == "bfloat16" or (schedule.precision == "auto" and self.device.type == "cuda")
+        self.channels_last = _channels_last(self.device, half=self.half)
+        if self.channels_last:
             model.to(memory_format=torch.channels_last)
         self.batch = min(schedule.batch_size, len(data))
         self.per_epoch = len(data) // self.batch
@@ -185,7 +187,7 @@ class _Run:
         rows = self._rows()
         images, labels = self.data.images(rows).to(self.device), self.data.labels[rows].to(self.device)
         images = AUGMENTATIONS[self.schedule.augment](images, _generator(self.seed, "augment", self.step))
-        if _channels_last(self.device) and images.dim() == 4:
+        if self.channels_last and images.dim() == 4:
             images = images.contiguous(memory_format=torch.channels_last)
         with self._autocast(), _seeded(_mix(self.seed, "step", self.step), self.device):
             if self.inner is not None:
@@ -218,8 +220,7 @@ class _Run:
                 self.mean[name].lerp_(value.detach(), 1 - decay)
 
     def _autocast(self) -> AbstractContextManager[object]:
-        wanted = self.schedule.precision
-        if wanted == "bfloat16" or (wanted == "auto" and self.device.type == "cuda"):
+        if self.half:
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return nullcontext()
 
@@ -275,9 +276,9 @@ class _Run:
         self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
 
 
-def _channels_last(device: torch.device) -> bool:
+def _channels_last(device: torch.device, *, half: bool) -> bool:
     """Return whether pictures and weights go channels last."""
-    return device.type == "cuda"
+    return half or device.type == "cuda"
 
 
 def _mix(seed: int, purpose: str, number: int) -> int:

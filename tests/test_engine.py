@@ -9,6 +9,7 @@ from torch import nn
 import featlab as fl
 from featlab.engine import ENGINES, engine
 from featlab.evaluation import is_steady
+from featlab.recording import Calls, Recorder
 
 from known import Cube
 
@@ -123,3 +124,26 @@ def test_random_parts_are_noticed(net, images):
 
     assert is_steady(net, images)  # Dropout is frozen.
     assert not is_steady(Noisy(), images)
+
+
+def test_iterations_are_recorded_on_cuda_alone():
+    cpu, cuda = torch.device("cpu"), torch.device("cuda", 0)
+    assert ENGINES["fast"].recorder(cpu) is None
+    assert ENGINES["auto"].recorder(cuda) is None
+    assert ENGINES["fast"].recorder(cuda).backend.device == cuda
+
+
+def test_capture_alone_leaves_the_model_as_it_is(net):
+    assert fl.Engine(capture=True).prepare(net) is net
+
+
+def test_an_evaluation_hands_its_recorder_to_every_attack(linear, middle, monkeypatch):
+    """Recorded iterations of the model itself give its verdicts, also after it left the fast copy."""
+    recorder = Recorder(Calls(), patience=0)
+    monkeypatch.setattr(fl.Engine, "recorder", lambda self, device: recorder)
+    labels = linear(middle).argmax(dim=1)
+    options = {"within": Cube(0.02), "suite": "quick"}
+    recorded = fl.evaluate(linear, (middle, labels), **options)
+    assert recorder._recordings
+    monkeypatch.undo()
+    assert torch.equal(recorded.held, fl.evaluate(linear, (middle, labels), **options).held)

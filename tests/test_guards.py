@@ -13,17 +13,17 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*(ROOT / "featlab").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])
 
 ORDER = [
-    {"types", "names", "files", "specs"},
-    {"freezing", "data", "ops"},
+    {"types", "names", "files", "specs", "runs", "intervals"},
+    {"freezing", "data", "recording", "ops"},
     {"threat_models"},
-    {"rules", "adaptive", "objectives", "pictures"},
-    {"problem"},
+    {"rules", "adaptive", "sparse_adaptive", "smallest", "random_search", "objectives", "averages", "pictures"},
+    {"problem", "moving", "checks"},
     {"plugins", "models"},
     {"attacks"},
     {"engine"},
-    {"evaluation"},
+    {"evaluation", "distortion", "sanity", "smoothing", "comparison"},
     {"training"},
-    {"datasets"},
+    {"datasets", "features", "theory"},
     {"recipes"},
     {"report"},
     {"central"},

@@ -100,7 +100,7 @@ def test_channels_last_is_only_another_order_in_memory(monkeypatch):
     plain[3] = last[3] = nn.Identity()
     _, data, schedule = make()
     list(fl.train(plain, data, schedule=schedule))
-    monkeypatch.setattr("featlab.training._channels_last", lambda device: True)
+    monkeypatch.setattr("featlab.training._channels_last", lambda device, half: True)
     list(fl.train(last, data, schedule=schedule))
     assert last[0].weight.is_contiguous(memory_format=torch.channels_last)
     for a, b in zip(plain.state_dict().values(), last.state_dict().values(), strict=True):

@@ -69,9 +69,14 @@ def without_cycles(setting: Setting) -> Tensor:
     return featlab_pgd(setting, cycles=False)
 
 
-def following(engine: Engine) -> Attack:
+def following(engine: Engine, *, stop: bool = True, cycles: bool = True) -> Attack:
     """Return the attack that follows a copy of the model; here the copy is fooled, and the model judges."""
-    return lambda setting: featlab_pgd(replace(setting, model=prepared(engine, setting.model)))
+
+    def attack(setting: Setting) -> Tensor:
+        follow, recorder = prepared(engine, setting.model)
+        return featlab_pgd(replace(setting, model=follow), stop=stop, cycles=cycles, recorder=recorder)
+
+    return attack
 
 
 LEVERS: dict[str, Attack] = {
@@ -86,6 +91,9 @@ LEVERS: dict[str, Attack] = {
     "bfloat16": following(Engine(precision="bfloat16")),
     "fast engine": following(ENGINES["fast"]),
     "compiled": following(Engine(compile=True)),
+    "captured": following(Engine(capture=True)),
+    "fast engine, not captured": following(replace(ENGINES["fast"], capture=False)),
+    "fast engine without both": following(ENGINES["fast"], stop=False, cycles=False),
 }
 """Each lever by what is done to the default; one more is one more line."""
 

@@ -14,12 +14,15 @@ import featlab as fl
 from benchmarks.attacks.setting import Attack, Setting
 from benchmarks.peers import MissingPeer, load
 from featlab.engine import Engine, engine
+from featlab.recording import Recorder
 
 ORDERS: Mapping[str, float] = {"linf": np.inf, "l2": 2, "l1": 1}
 NAMES: Mapping[str, str] = {"linf": "Linf", "l2": "L2", "l1": "L1"}
 
 
-def featlab_pgd(setting: Setting, *, stop: bool = True, cycles: bool = True) -> Tensor:
+def featlab_pgd(
+    setting: Setting, *, stop: bool = True, cycles: bool = True, recorder: Recorder | None = None
+) -> Tensor:
     """Return PGD as `evaluate` runs it: images leave when they are misclassified, or go round in circles."""
     return fl.maximize(
         fl.pgd(
@@ -31,7 +34,8 @@ def featlab_pgd(setting: Setting, *, stop: bool = True, cycles: bool = True) -> 
             step_size=setting.step_size,
             stop=stop,
             detect_cycles=cycles,
-        )
+        ),
+        recorder=recorder,
     )
 
 
@@ -41,20 +45,21 @@ def featlab_pgd_all(setting: Setting) -> Tensor:
 
 
 @functools.lru_cache(maxsize=8)
-def prepared(how: Engine, model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Return the copy of a model that an attack follows, made once, as `evaluate` makes it for all of its batches."""
-    return how.prepare(model)
+def prepared(how: Engine, model: nn.Module) -> tuple[Callable[[Tensor], Tensor], Recorder | None]:
+    """Return the copy of a model that an attack follows and what records it, made once, as for a whole `evaluate`."""
+    device = next(model.parameters()).device
+    return how.prepare(model), how.recorder(device)
 
 
 def featlab_pgd_fast(setting: Setting) -> Tensor:
     """Return PGD that follows a quicker copy of the model, and goes through the model where only the copy is fooled."""
-    follow = prepared(engine("fast"), setting.model)
-    found = featlab_pgd(replace(setting, model=follow))
+    follow, recorder = prepared(engine("fast"), setting.model)
+    found = featlab_pgd(replace(setting, model=follow), recorder=recorder)
     held = fl.predict(setting.model, found) == setting.labels
     again = held & (fl.predict(follow, found) != setting.labels)
     if again.any():
         rest = replace(setting, images=setting.images[again], labels=setting.labels[again])
-        found[again] = featlab_pgd(rest)
+        found[again] = featlab_pgd(rest, recorder=recorder)
     return found
 
 

@@ -5,7 +5,17 @@ from featlab.models.architecture import Architecture
 from featlab.models.building import architectures, build
 from featlab.models.classifier import Classifier
 from featlab.models.files import read_card, save, zoo
-from featlab.models.layers import Layer, LayerShape, Reading, find, layer_shapes, layers_of, penultimate, reading
+from featlab.models.layers import (
+    Layer,
+    LayerShape,
+    Reading,
+    find,
+    head_of,
+    layer_shapes,
+    layers_of,
+    penultimate,
+    reading,
+)
 from featlab.models.loading import card, load, pick_device
 from featlab.models.nets import small_cnn
 from featlab.models.resnet import resnet18, resnet50
@@ -23,6 +33,7 @@ __all__ = [
     "card",
     "find",
     "frozen",
+    "head_of",
     "layer_shapes",
     "layers_of",
     "load",

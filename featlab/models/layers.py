@@ -5,15 +5,17 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from featlab.freezing import frozen
 from featlab.models.classifier import Classifier
+from featlab.models.relus import Relus
 from featlab.models.where import LOGITS, PENULTIMATE, Where
 from featlab.names import lookup
 from featlab.types import Features, Images
@@ -133,14 +135,29 @@ def reading(model: nn.Module, *layers: Address) -> Iterator[Reading]:
     with ExitStack() as hooks:
         hooks.callback(model.register_forward_pre_hook(lambda *_: read.forget()).remove)
         for name in read:
-            if name == PENULTIMATE:
-                handle = head_of(model).register_forward_pre_hook(keeper(read, name))
-            else:
-                module = model if name == LOGITS else module_at(model, name)
-                assert module is not None  # `find` has seen it.
-                handle = module.register_forward_hook(keeper(read, name))
-            hooks.callback(handle.remove)
+            hooks.callback(hooked(model, name, keeper(read, name)).remove)
         yield read
+
+
+def hooked(model: nn.Module, name: str, hook: Hook) -> RemovableHandle:
+    """Have a hook called where a layer's value is there: after the layer has run, before the head for `penultimate`."""
+    if name == PENULTIMATE:
+        return head_of(model).register_forward_pre_hook(hook)
+    module = model if name == LOGITS else module_at(model, name)
+    assert module is not None  # `find` has seen it.
+    return module.register_forward_hook(hook)
+
+
+def last_relu(model: nn.Module, name: str, images: Images) -> int:
+    """Return the number, from 1, of the last ReLU that runs before a layer's value is there; 0 if there is none."""
+    seen: list[int] = []
+    with frozen(model), torch.no_grad(), Relus() as relus:
+        handle = hooked(model, name, lambda *_: seen.append(relus.count))
+        try:
+            model(images[:1])
+        finally:
+            handle.remove()
+    return seen[0] if seen else 0
 
 
 def keeper(read: Reading, name: str) -> Hook:
@@ -159,12 +176,15 @@ class Layer:
     A whole layer gives all its values; `pool` gives the mean over positions of each channel instead. One unit
     (`layer4.1:768`) gives its mean over positions, one position (`layer4.1@3,5`) the values there. Channels are the
     second dimension of a map (batch, channels, height, width), and the last of tokens (batch, tokens, channels).
-    The model runs frozen; gradients reach the images. float32, or float64 from a float64 net.
+    The model runs frozen; gradients reach the images. float32, or float64 from a float64 net. With `pass_through` the
+    last ReLU before the layer passes gradients where it is off too, so that a unit that is off can be driven uphill; no
+    value changes. Source: Engstrom et al. 2019, whose code calls it a fake ReLU.
     """
 
     model: nn.Module = field(repr=False)
     where: Address
     pool: bool = False
+    pass_through: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "where", find(self.model, self.where))
@@ -173,7 +193,8 @@ class Layer:
         """Return one row of features per image."""
         assert isinstance(self.where, Where)
         name = self.where.layer
-        with frozen(self.model), reading(self.model, self.where) as read:
+        passes = Relus(last_relu(self.model, name, images)) if self.pass_through else nullcontext()
+        with frozen(self.model), reading(self.model, self.where) as read, passes:
             self.model(images)
         values = read[name] if read[name].dtype == torch.float64 else read[name].float()
         module = module_at(self.model, name)

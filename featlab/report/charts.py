@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
@@ -49,17 +49,18 @@ class Lines:
 
     def svg(self, width: int) -> Markup:
         """Return the chart, `width` units wide."""
-        legend = _legend_places(self.series, width - 56)
-        top = 34 + 22 * (1 + max(row for _, row in legend))
+        places = legend_places([each.label for each in self.series], width - 56)
+        top = 34 + 22 * (1 + max(row for _, row in places))
         height = top + (300 if width > 500 else 230) + 48
         name = f"{self.name}-{width}"
         root = svg.drawing(width, height, name=name, title=self.title, description=self.description)
         right = max(x for each in self.series for x, _ in each.points) or 1.0
         frame = Frame(48, width - 18, top, height - 48, right)
-        _legend(root, self.series, legend)
+        shapes = [svg.SHAPES[number % len(svg.SHAPES)] for number in range(len(self.series))]
+        legend(root, [(each.label, each.colour, "5 4" if each.faint else None) for each in self.series], places, shapes)
         self._axes(root, frame)
-        for place, each in enumerate(self.series):
-            _draw_line(root, frame, each, x_title=self.x_title, shape=svg.SHAPES[place % len(svg.SHAPES)])
+        for each, shape in zip(self.series, shapes):
+            _draw_line(root, frame, each, x_title=self.x_title, shape=shape)
         return svg.written(root)
 
     def _axes(self, root: Element, frame: Frame) -> None:
@@ -112,11 +113,11 @@ def _draw_line(root: Element, frame: Frame, series: Series, *, x_title: str, sha
         svg.mark(root, x, y, shape=shape, stroke=stroke, tip=tip, size=3.5 if series.faint else 4.5)
 
 
-def _legend_places(series: tuple[Series, ...], room: float) -> list[tuple[float, int]]:
+def legend_places(labels: Sequence[str], room: float) -> list[tuple[float, int]]:
     """Return where each entry begins and in which row, the next row where one is full."""
     places, x, row = [], 0.0, 0
-    for each in series:
-        width = 46 + svg.text_width(each.label)
+    for label in labels:
+        width = 46 + svg.text_width(label)
         if x and x + width > room:
             x, row = 0.0, row + 1
         places.append((x, row))
@@ -124,12 +125,19 @@ def _legend_places(series: tuple[Series, ...], room: float) -> list[tuple[float,
     return places
 
 
-def _legend(root: Element, series: tuple[Series, ...], places: list[tuple[float, int]]) -> None:
-    for number, (each, (x, row)) in enumerate(zip(series, places, strict=True)):
-        left, y, stroke = 48 + x, 12.0 + 22 * row, svg.colour(each.colour)
-        svg.line(root, [(left, y), (left + 22, y)], stroke=stroke, width=2, dash="5 4" if each.faint else "")
-        svg.mark(root, left + 11, y, shape=svg.SHAPES[number % len(svg.SHAPES)], stroke=stroke)
-        svg.text(root, left + 28, y + 4.5, each.label)
+def legend(
+    root: Element,
+    entries: Sequence[tuple[str, int, str | None]],
+    places: Sequence[tuple[float, int]],
+    shapes: Sequence[str],
+) -> None:
+    """Draw each entry (label, colour, dashes of its line; None for a whole line, "" for a mark without a line)."""
+    for (label, colour, dash), (x, row), shape in zip(entries, places, shapes, strict=True):
+        left, y, stroke = 48 + x, 12.0 + 22 * row, svg.colour(colour)
+        if dash != "":
+            svg.line(root, [(left, y), (left + 22, y)], stroke=stroke, width=2, dash=dash or "")
+        svg.mark(root, left + 11, y, shape=shape, stroke=stroke)
+        svg.text(root, left + 28, y + 4.5, label)
 
 
 @dataclass(frozen=True)

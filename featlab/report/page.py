@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from featlab.files import write_text
-from featlab.report.charts import NARROW, WIDE, Dots, Lines
+from featlab.report.charts import NARROW, WIDE
 from featlab.report.pictures import Picture, data_uri, slug, to_png, zoom_to
 
 if TYPE_CHECKING:
@@ -100,11 +100,19 @@ class Table:
                     )
 
 
+class Drawing(Protocol):
+    """A chart that can be drawn at any width."""
+
+    def svg(self, width: int, /) -> str:
+        """Return the chart, `width` units wide."""
+        ...
+
+
 @dataclass(frozen=True)
 class Chart:
     """A drawing and what it says."""
 
-    drawing: Lines | Dots
+    drawing: Drawing
     caption: str
 
     def wide(self) -> str:

@@ -12,3 +12,12 @@ def featlab_tasks() -> Iterable[Entry]:
     yield Entry("invert", f"{here}.invert:invert", "an image with the representation of another (Engstrom et al. 2019)")
     yield Entry("large-eps", f"{here}.large_eps:large_eps", "towards a class with room to change (Tsipras et al. 2019)")
     yield Entry("visualize", f"{here}.visualize:visualize", "what a unit responds to (Olah et al. 2017)")
+    yield Entry(
+        "interpolate", f"{here}.interpolate:interpolate", "images between two, through a layer (Engstrom et al. 2019)"
+    )
+    yield Entry(
+        "add-feature", f"{here}.add_feature:add_feature", "an image with one more feature (Engstrom et al. 2019)"
+    )
+    yield Entry("rationalize", f"{here}.rationalize:rationalize", "why the model answered so (Engstrom et al. 2019)")
+    yield Entry("worst-of", f"{here}.worst_of:worst_of", "the worst of so many random points (Engstrom et al. 2019)")
+    yield Entry("stadv", f"{here}.stadv:stadv", "pixels flow until the model errs (Xiao et al. 2018)")

@@ -55,12 +55,12 @@ def test_it_builds_tests_sanitizes_and_times_in_this_order(tmp_path: Path) -> No
             "compute-sanitizer synccheck",
             small,
         ],
-        "|require||-m benchmarks ops --json benchmarks/results/nvidia-test.json",
+        "|require||-m benchmarks ops attacks --json benchmarks/results/nvidia-test.json",
     ]
 
 
 @pytest.mark.parametrize(
-    ("failing", "calls"), [("setup.py", 1), ("-m pytest -q -m gpu", 2), ("-k small", 4), ("ops", 9)]
+    ("failing", "calls"), [("setup.py", 1), ("-m pytest -q -m gpu", 2), ("-k small", 4), ("benchmarks", 9)]
 )
 def test_it_stops_where_something_fails(tmp_path: Path, failing: str, calls: int) -> None:
     status, log = script(tmp_path, failing)

@@ -1,0 +1,35 @@
+"""Deformed pictures on a CUDA device: those of the CPU, and whole pixels to the bit."""
+
+import pytest
+import torch
+
+import featlab as fl
+
+pytestmark = pytest.mark.gpu
+
+SPECS = ["rigid", "rigid:scale=1.5,padding=edge", "rigid:grid=5:5:31", "flow:eps=1", "elastic:eps=2", "patch:size=3"]
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 32, 32), (3, 1, 28, 28), (2, 3, 45, 70)], ids=str)
+@pytest.mark.parametrize("spec", SPECS)
+def test_pictures_are_deformed_as_on_the_cpu(spec: str, shape: tuple[int, ...], device: torch.device) -> None:
+    images, within = torch.rand(shape, generator=torch.Generator().manual_seed(1)), fl.threat_model(spec)
+    there, examples = images.to(device), torch.arange(len(images))
+    assert torch.equal(within.decode(within.start(there), there), there)
+    points = within.sample(images, key=fl.Key(seed=0, examples=examples))
+    drawn = within.sample(there, key=fl.Key(seed=0, examples=examples.to(device)))
+    torch.testing.assert_close(drawn.cpu(), points, rtol=0, atol=1e-5)
+    torch.testing.assert_close(within.decode(drawn, there).cpu(), within.decode(points, images), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_gradients_are_the_same_bits_each_time(spec: str, device: torch.device) -> None:
+    within = fl.threat_model(spec)
+    images = torch.rand(16, 3, 32, 32, generator=torch.Generator().manual_seed(2)).to(device)
+    key = fl.Key(seed=0, examples=torch.arange(16, device=device))
+    found = []
+    for _ in range(3):
+        points = within.sample(images, key=key).requires_grad_()
+        found.append(torch.autograd.grad(within.decode(points, images).square().sum(), points)[0])
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
