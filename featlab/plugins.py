@@ -312,7 +312,7 @@ def task(name: str) -> Callable[..., Any]:
     return registry().resolve("tasks", name)
 
 
-def _makers() -> dict[type, Callable[[str], Any]]:
+def inner_makers() -> dict[type, Callable[[str], Any]]:
     """Return what reads an option whose value has a spec of its own: a threat model inside another."""
     from featlab.threat_models import ThreatModel
 
@@ -332,7 +332,7 @@ def make(kind: str, spec: str, *, given: Sequence[object] = (), options: Mapping
         if not known:
             raise ValueError(f"{what} takes no options; got {key!r}")
         lookup(f"an option of {what}", key, known)
-    chosen = {**read_options(maker, text, what=what, makers=_makers() if text else {}), **(options or {})}
+    chosen = {**read_options(maker, text, what=what, makers=inner_makers() if text else {}), **(options or {})}
     needed = [key for key, option in known.items() if option.default is option.empty and key not in chosen]
     if needed:
         raise ValueError(f"{what} needs {', '.join(needed)}; write for example {name}:{needed[0]}=...")

@@ -11,7 +11,7 @@ import torch
 
 from featlab.models import Classifier, build
 from featlab.names import lookup
-from featlab.plugins import NOUNS, Offer, plain, registry, threat_model
+from featlab.plugins import NOUNS, Offer, inner_makers, plain, registry, threat_model
 from featlab.specs import options_of, parse, read_options
 from featlab.testing.data import judge_dataset
 from featlab.testing.extractors import judge_extractor
@@ -166,7 +166,8 @@ def _chosen(
     missing = [key for key in needed if key not in text and key not in (filled or {})]
     if missing:
         raise ValueError(f"{what} needs {', '.join(missing)}; write for example --option {missing[0]}=...")
-    return read_options(maker, {key: value for key, value in text.items() if key in known}, what=what)
+    mine = {key: value for key, value in text.items() if key in known}
+    return read_options(maker, mine, what=what, makers=inner_makers())
 
 
 def _vocabulary(shape: tuple[int, ...], within: str) -> dict[str, object]:
