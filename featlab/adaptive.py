@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from featlab.rules import State, StepRule
-from featlab.threat_models import ThreatModel, Trail, spread
+from featlab.threat_models import Key, ThreatModel, Trail, spread
 from featlab.types import Images, PerExample, Points, Scores, Verdicts
 
 
@@ -28,8 +28,9 @@ class APGD(StepRule):
     shrink: float = 0.03
     least: float = 0.06
 
-    def begin(self, points: Points, *, steps: int) -> State:
+    def begin(self, points: Points, *, steps: int, key: Key) -> State:
         """Return the start as its own best point, with no history."""
+        del key
         device, count = points.device, len(points)
         score = torch.zeros(count, dtype=torch.float64, device=device)
         windows = torch.tensor(self.windows(steps), dtype=torch.float64, device=device)

@@ -222,6 +222,26 @@ def dlr_targeted(model: Callable[[Images], Logits], labels: Labels, targets: Lab
     return OnModel(model, _Loss("dlr_targeted", labels, targets))
 
 
+@dataclass(frozen=True)
+class _Gap:
+    labels: Labels
+    targets: Labels
+
+    def __call__(self, outputs: Tensor, /) -> Scores:
+        return (outputs.gather(1, self.targets[:, None]) - outputs.gather(1, self.labels[:, None]))[:, 0]
+
+    def rows(self, index: Rows, /) -> _Gap:
+        return _Gap(self.labels[index], self.targets[index])
+
+
+def margin_targeted(model: Callable[[Images], Logits], labels: Labels, targets: Labels) -> OnModel[Scores]:
+    """Return z_t - z_y: zero on the boundary between `labels` and `targets`, for any number of classes.
+
+    Source: Croce and Hein 2020 (FAB), section 3.2 (the targeted form).
+    """
+    return OnModel(model, _Gap(labels, targets))
+
+
 def log_ratio(model: Callable[[Images], Logits], labels: Labels) -> OnModel[Scores]:
     """Return the logarithm of the odds against `labels`, log((1 - p_y) / p_y) = log sum_{j != y} exp z_j - z_y.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from featlab import ops
+from featlab.checks import check_problem
 from featlab.objectives import Objective, OnModel, Scored, objective
 from featlab.rules import State, Steepest, StepRule
 from featlab.threat_models import Key, ThreatModel
@@ -37,6 +38,12 @@ class Problem:
     meets `done` leaves the batch and keeps its point; the others end with their best point, or with their last one.
     With `detect_cycles` an example leaves too when its point is one where it has been: with a deterministic objective
     and a rule without memory it would only go round, so the result is the same, to the bit, and found sooner.
+
+    With keep="nearest" an example goes on after it has met `done`, and ends with the image that met it at the least
+    `within.distance` from `center`: what a smallest change is searched with. An example that never met it ends with
+    `center`. Where `enough` is given, one that met it at no more than this distance leaves, and farther ones count for
+    nothing.
+
     `seed` and `examples` (the identity of each example, 0, 1, ... by default) key all random numbers.
     Source of the cycles: "PGD with cycle detection", arXiv 2503.19347.
     """
@@ -52,12 +59,13 @@ class Problem:
     restarts: int = 1
     done: Criterion | None = None
     detect_cycles: bool = False
-    keep: Literal["best", "last"] = "best"
+    keep: Literal["best", "last", "nearest"] = "best"
+    enough: PerExample | None = None
     seed: int = 0
     examples: Seeds | None = None
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_problem(self)
         object.__setattr__(self, "objective", objective(self.objective))
 
 
@@ -85,10 +93,10 @@ def ascend(problem: Problem) -> Iterator[Step]:
 
 def maximize(problem: Problem) -> Images:
     """Return each example's image: where it met `done`; else its best-scoring one, or the last (`problem.keep`)."""
-    judge_last = problem.keep == "best" or problem.done is not None
-    found: _Found | None = None
+    judge_last = problem.keep != "last" or problem.done is not None
+    found = _Found.at_centers(problem) if problem.keep == "nearest" else None
     for seen in _restarts(problem, in_place=True, judge_last=judge_last):
-        if problem.keep == "best":
+        if problem.keep != "last":
             found = found.improved(seen) if found else _Found(seen.images.clone(), seen.scores)
         else:
             found = found.replaced(seen) if found else _Found(seen.images, seen.scores)
@@ -106,6 +114,8 @@ class _Seen:
     images: Images
     scores: Scores
     done: Verdicts | None
+    distance: Scores | None
+    leave: bool
 
 
 def _frame(seen: _Seen, before: Step | None) -> Step:
@@ -129,6 +139,12 @@ class _Found:
     images: Images
     scores: Scores
 
+    @staticmethod
+    def at_centers(problem: Problem) -> _Found:
+        """Return the centres, for the search of the nearest images that meet a criterion: they are worth nothing."""
+        center = problem.center.detach()
+        return _Found(center.clone(), torch.full((len(center),), -torch.inf, device=center.device))
+
     def replaced(self, seen: _Seen) -> _Found:
         """Take every moving example as it is now; while all are moving, what was seen is what was found."""
         if len(seen.index) == len(self.images):
@@ -137,12 +153,15 @@ class _Found:
         return self
 
     def improved(self, seen: _Seen) -> _Found:
-        """Take the moving examples that are finished, or score more than before."""
+        """Take the moving examples that are finished, or score more than before; or those that are nearer."""
+        scores, finished = seen.scores, seen.done
+        if seen.distance is not None and seen.done is not None:
+            scores, finished = torch.where(seen.done, -seen.distance, -torch.inf).to(self.scores.dtype), None
         before = self.scores[seen.index]
-        take = seen.scores > before
-        take = take if seen.done is None else take | seen.done
+        take = scores > before
+        take = take if finished is None else take | finished
         ops.keep_better(seen.images, take, index=seen.index, best=self.images)
-        return _Found(self.images, self.scores.index_copy(0, seen.index, torch.where(take, seen.scores, before)))
+        return _Found(self.images, self.scores.index_copy(0, seen.index, torch.where(take, scores, before)))
 
 
 def _restarts(problem: Problem, *, in_place: bool, judge_last: bool) -> Iterator[_Seen]:
@@ -152,7 +171,7 @@ def _restarts(problem: Problem, *, in_place: bool, judge_last: bool) -> Iterator
     for restart in range(problem.restarts):
         for seen in _run(problem, restart, left, in_place=in_place, judge_last=judge_last):
             yield seen
-            if seen.done is not None:
+            if seen.done is not None and seen.leave:
                 done[seen.index] = seen.done
         if problem.done is not None:
             left = (~done).nonzero()[:, 0]
@@ -166,8 +185,9 @@ def _run(problem: Problem, restart: int, left: Rows, *, in_place: bool, judge_la
     for number in range(problem.steps + 1):
         last = number == problem.steps
         draw = restart * (problem.steps + 1) + number
-        judged = moving.judge(draw, gradient=not last, needed=judge_last or not last)
-        yield _Seen(number, restart, moving.index, judged.images, judged.scores, judged.done)
+        uphill = problem.rule.needs_gradient and not last
+        judged = moving.judge(draw, gradient=uphill, needed=judge_last or not last)
+        yield moving.seen(judged, number, restart)
         if last:
             return
         moving, judged = moving.without_finished(judged, number)
@@ -184,6 +204,7 @@ class _Judged:
     scores: Scores
     grad: Points
     done: Verdicts | None
+    distance: Scores | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,6 +220,8 @@ class _Moving:
     done: Criterion | None
     index: Rows
     history: Tensor | None
+    nearest: bool
+    enough: PerExample | None
 
     @staticmethod
     def begin(problem: Problem, restart: int) -> _Moving:
@@ -208,7 +231,7 @@ class _Moving:
         center, within = problem.center.detach(), problem.within
         with torch.no_grad():
             points = within.sample(center, key=key) if problem.random_start else within.start(center)
-            state = problem.rule.begin(points, steps=problem.steps)
+            state = problem.rule.begin(points, steps=problem.steps, key=key)
         index = torch.arange(len(center), device=center.device)
         score = objective(problem.objective)
         # A rule that remembers, or a score that draws anew, may leave a place by another way than last time.
@@ -224,6 +247,8 @@ class _Moving:
             problem.done,
             index,
             history,
+            problem.keep == "nearest",
+            problem.enough,
         )
 
     def judge(self, draw: int, *, gradient: bool, needed: bool) -> _Judged:
@@ -237,7 +262,28 @@ class _Moving:
             images = self.within.decode(points, self.center)
             scored, done = self._evaluate(images, draw)
             grad = _gradient(scored, points) if gradient else points
-        return _Judged(images.detach(), scored.scores.detach(), grad, done)
+        judged = _Judged(images.detach(), scored.scores.detach(), grad, done)
+        return self._measured(judged, points.detach()) if self.nearest else judged
+
+    def _measured(self, judged: _Judged, points: Points) -> _Judged:
+        """Return what was judged with the distances, beyond which a finished example is not."""
+        with torch.no_grad():
+            distance = self.within.distance(points, self.center)
+        done = judged.done
+        if done is not None and self.enough is not None:
+            done = done & (distance <= self.enough)
+        return replace(judged, done=done, distance=distance)
+
+    def seen(self, judged: _Judged, number: int, restart: int) -> _Seen:
+        """Return what this look at the moving examples showed."""
+        return _Seen(
+            number, restart, self.index, judged.images, judged.scores, judged.done, judged.distance, self.leave
+        )
+
+    @property
+    def leave(self) -> bool:
+        """Whether examples that meet `done` leave: not those that still look for a nearer image."""
+        return not self.nearest or self.enough is not None
 
     def _evaluate(self, images: Images, draw: int) -> tuple[Scored, Verdicts | None]:
         """Return scores and verdicts, from one forward pass where both read the same model."""
@@ -252,7 +298,7 @@ class _Moving:
 
     def without_finished(self, judged: _Judged, number: int) -> tuple[_Moving, _Judged]:
         """Return what goes on moving; this is the one place where the loop waits for the device."""
-        leaving = judged.done
+        leaving = judged.done if self.leave else None
         if self.history is not None:
             goes_round = self._goes_round(self.history, number)
             leaving = goes_round if leaving is None else leaving | goes_round
@@ -297,6 +343,8 @@ class _Moving:
             done=None if self.done is None else self.done.rows(index),
             index=self.index[index],
             history=None if self.history is None else self.history[index],
+            nearest=self.nearest,
+            enough=None if self.enough is None else rows_of(self.enough, index),
         )
 
 
@@ -309,33 +357,3 @@ def _gradient(scored: Scored, points: Points) -> Points:
         )
     (grad,) = torch.autograd.grad(scored.source, points, scored.slope)
     return grad
-
-
-def _check(problem: Problem) -> None:
-    """Refuse, once and at the door, what would fail or mislead inside the loop."""
-    center = problem.center
-    if center.dim() < 2 or not center.is_floating_point():
-        raise ValueError(
-            f"center must be floating-point images of shape (batch, ...), got {center.dtype} of shape "
-            f"{tuple(center.shape)}; convert uint8 images with images.float() / 255"
-        )
-    if center.dtype not in {torch.float32, torch.float64}:
-        raise ValueError(f"center must be float32 or float64, got {center.dtype}; only the model may run in less")
-    if problem.steps < 0 or problem.restarts < 1:
-        raise ValueError(f"steps must be >= 0 and restarts >= 1, got {problem.steps} and {problem.restarts}")
-    if problem.restarts > 1 and not (problem.random_start and problem.keep == "best"):
-        raise ValueError("restarts > 1 needs random_start=True and keep='best': otherwise every restart is the same")
-    if problem.detect_cycles and problem.keep == "last":
-        raise ValueError("detect_cycles needs keep='best': the last point of a walk in a circle depends on its steps")
-    if problem.keep not in {"best", "last"}:
-        raise ValueError(f"keep must be 'best' or 'last', got {problem.keep!r}")
-    _check_rows("step_size", problem.step_size, len(center))
-    _check_rows("examples", problem.examples, len(center))
-    size = torch.as_tensor(problem.step_size)
-    if not bool(torch.isfinite(size).all() & (size >= 0).all()):
-        raise ValueError(f"step_size must be finite and >= 0, got {problem.step_size}")
-
-
-def _check_rows(name: str, value: float | Tensor | None, count: int) -> None:
-    if isinstance(value, Tensor) and tuple(value.shape) != (count,):
-        raise ValueError(f"{name} must be one value or one per example, ({count},); got shape {tuple(value.shape)}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from featlab.threat_models import ThreatModel, spread
+from featlab.threat_models import Key, ThreatModel, spread
 from featlab.types import Images, PerExample, Points, Scores
 
 State = dict[str, Tensor]
@@ -16,11 +17,16 @@ State = dict[str, Tensor]
 
 
 class StepRule(ABC):
-    """How a gradient becomes the next point."""
+    """How a gradient becomes the next point.
 
-    def begin(self, points: Points, *, steps: int) -> State:
-        """Return the state before the first of `steps` steps."""
-        del points, steps
+    Where `needs_gradient` is False the loop runs forward passes only, and `update` is given the points for a gradient.
+    """
+
+    needs_gradient: ClassVar[bool] = True
+
+    def begin(self, points: Points, *, steps: int, key: Key) -> State:
+        """Return the state before the first of `steps` steps; `key` is what a rule that draws draws by."""
+        del points, steps, key
         return {}
 
     @abstractmethod
@@ -70,9 +76,9 @@ class Momentum(StepRule):
 
     decay: float = 1.0
 
-    def begin(self, points: Points, *, steps: int) -> State:
+    def begin(self, points: Points, *, steps: int, key: Key) -> State:
         """Return a momentum of zero."""
-        del steps
+        del steps, key
         return {"momentum": torch.zeros_like(points)}
 
     def update(
@@ -105,9 +111,9 @@ class Adam(StepRule):
     beta2: float = 0.999
     floor: float = 1e-8
 
-    def begin(self, points: Points, *, steps: int) -> State:
+    def begin(self, points: Points, *, steps: int, key: Key) -> State:
         """Return moments of zero."""
-        del steps
+        del steps, key
         count = torch.zeros(points.shape[0], dtype=points.dtype, device=points.device)
         return {"first": torch.zeros_like(points), "second": torch.zeros_like(points), "count": count}
 

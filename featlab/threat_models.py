@@ -69,6 +69,41 @@ class ThreatModel(ABC):
         """The size of the set in the units of the step size (eps for a ball), which relative step sizes multiply."""
         return 1.0
 
+    @property
+    def order(self) -> float | None:
+        """The p of the norm where the set is a ball of an lp norm cut to a box (1, 2 or inf); None elsewhere."""
+        return None
+
+    def resized(self, radius: PerExample) -> ThreatModel:
+        """Return the same set with another radius, which may be infinite: then only the box bounds it.
+
+        What searches the smallest change, or tries several sizes, needs it; without an override it is refused.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no radius that could become {radius}, so no smallest change can be searched in "
+            "it; define resized(radius) in the threat model, or use attacks that stay inside (suite='pgd')"
+        )
+
+    def sparse(self, share: PerExample) -> ThreatModel:
+        """Return the same set whose steps move only the `share` of the values with the largest gradient.
+
+        By default the set itself, whose steps move all of them.
+        """
+        del share
+        return self
+
+    def reach(self, points: Points, grad: Points, gain: Scores) -> Points:
+        """Return the nearest points of the box where the score, if it is linear, has grown by `gain` (of either sign).
+
+        argmin |p - points| over <grad, p - points> = gain, in the set's own norm and whatever its radius; by default
+        without the box, along the steepest direction. Points stay where the gradient is 0.
+        Source: Croce and Hein 2020 (FAB), section 2.
+        """
+        direction = self.steepest(grad.to(points.dtype))
+        slope = (direction * grad).flatten(1).sum(dim=1)
+        way = torch.where(slope > 0, gain.to(slope.dtype) / torch.where(slope > 0, slope, 1.0), 0.0)
+        return points + spread(way, points) * direction
+
     def start(self, center: Images) -> Points:
         """Return the points that decode to `center` (a new tensor)."""
         return center.clone()
@@ -79,9 +114,13 @@ class ThreatModel(ABC):
         return points
 
     def distance(self, points: Points, center: Images) -> Scores:
-        """Return how far each example's image is from its centre, in float64; by default in the Euclidean norm."""
-        change: Scores = (self.decode(points, center).double() - center.double()).flatten(1).norm(dim=1)
-        return change
+        """Return how far the points' images are from `center`; by default, the Euclidean length of the change.
+
+        In float64, so that comparing it with the radius is exact. Balls return the length in their own norm.
+        """
+        change = self.decode(points, center).double() - center.double()
+        length: Scores = torch.linalg.vector_norm(change.flatten(1), ord=self.order or 2.0, dim=1)
+        return length
 
     def step(
         self, points: Points, grad: Points, center: Images, *, step_size: PerExample, out: Points | None = None

@@ -301,7 +301,7 @@ BAD = [
     ({"restarts": 2}, "random_start=True"),
     ({"step_size": torch.ones(5)}, r"one value or one per example, \(3,\)"),
     ({"step_size": float("nan")}, "finite"),
-    ({"keep": "worst"}, "'best' or 'last'"),
+    ({"keep": "worst"}, "'best', 'last' or 'nearest'"),
     ({"keep": "last", "detect_cycles": True}, "a walk in a circle"),
 ]
 

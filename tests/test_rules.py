@@ -54,7 +54,7 @@ def test_momentum_of_a_zero_gradient_is_not_nan():
         points,
         within=Cube(0.1),
         step_size=0.1,
-        state=rule.begin(points, steps=1),
+        state=rule.begin(points, steps=1, key=fl.Key(seed=0, examples=torch.arange(2))),
     )
     assert torch.equal(moved, points)
     assert torch.equal(state["momentum"], torch.zeros(2, 3))

@@ -10,6 +10,7 @@ from featlab.ops.balls import l2_project, l2_sample, l2_step, linf_project, linf
 from featlab.ops.bookkeeping import fingerprint, keep_better
 from featlab.ops.colour import colour, imagenet_colours
 from featlab.ops.heads import Judged, judge, loss
+from featlab.ops.hyperplane import hyperplane_project
 from featlab.ops.native import status
 from featlab.ops.sparse import l0_project, l0_sample, l0_step, l1_project, l1_sample, l1_step, l2_box_project
 from featlab.ops.variation import total_variation, total_variation_slope
@@ -19,6 +20,7 @@ __all__ = [
     "affine",
     "colour",
     "fingerprint",
+    "hyperplane_project",
     "imagenet_colours",
     "judge",
     "keep_better",

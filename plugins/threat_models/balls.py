@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 
@@ -17,6 +18,7 @@ class Ball(fl.ThreatModel):
     eps: float | torch.Tensor
     low: float = 0.0
     high: float = 1.0
+    norm: ClassVar[float]
 
     def __post_init__(self) -> None:
         if isinstance(self.eps, torch.Tensor) and self.eps.dim() != 1:
@@ -31,6 +33,20 @@ class Ball(fl.ThreatModel):
         """The radius eps."""
         return self.eps
 
+    @property
+    def order(self) -> float:
+        """The p of the ball's norm."""
+        return self.norm
+
+    def resized(self, radius: float | torch.Tensor) -> Ball:
+        """Return the ball with another eps."""
+        return replace(self, eps=radius)
+
+    def reach(self, points: torch.Tensor, grad: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
+        """Return the nearest points of hyperplane and box."""
+        normal = grad.to(points.dtype)
+        return fl.ops.hyperplane_project(points, normal, gain, order=self.norm, low=self.low, high=self.high)
+
     def rows(self, index: torch.Tensor) -> Ball:
         """Return the ball of some of the examples."""
         return replace(self, eps=self.eps.to(index.device)[index]) if isinstance(self.eps, torch.Tensor) else self
@@ -42,6 +58,8 @@ class Linf(Ball):
 
     Source: Goodfellow et al. 2015, section 4; Madry et al. 2018, section 2.1.
     """
+
+    norm = math.inf
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,10 +78,6 @@ class Linf(Ball):
     def steepest(self, grad: torch.Tensor) -> torch.Tensor:
         """Return sign(grad), and 0 where the gradient is NaN."""
         return grad.sign().nan_to_num(0.0)
-
-    def distance(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
-        """Return the largest change of any value, |points - center|_inf, exactly."""
-        return (points.double() - center.double()).abs().flatten(1).amax(dim=1)
 
     def sample(self, center: torch.Tensor, *, key: fl.Key) -> torch.Tensor:
         """Return points uniform in the ball."""
@@ -133,6 +147,7 @@ class L2(Ball):
     """
 
     exact: bool = False
+    norm = 2.0
 
     def project(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
         """Return the points scaled into the ball, then cut to the box; the nearest points where `exact`."""

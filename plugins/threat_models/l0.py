@@ -44,6 +44,11 @@ class L0(fl.ThreatModel):
         width = self.high - self.low
         return width * self.count.sqrt() if isinstance(self.count, torch.Tensor) else width * math.sqrt(self.count)
 
+    def distance(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
+        """Return how many values or pixels differ."""
+        changed = (points != center).reshape(len(points), self._channels(center), -1)
+        return changed.any(dim=1).sum(dim=1).double()
+
     def rows(self, index: torch.Tensor) -> L0:
         """Return the threat model of some of the examples."""
         return replace(self, count=self.count.to(index.device)[index]) if isinstance(self.count, torch.Tensor) else self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -21,20 +21,29 @@ class L1(Ball):
     Source: Tramer and Boneh 2019, section 4.1 (sparse l1 descent); Croce and Hein 2021, "Mind the box", section 3.
     """
 
-    sparsity: float = 0.05
+    sparsity: float | torch.Tensor = 0.05
+    norm = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.sparsity <= 1:
+        share = torch.as_tensor(self.sparsity)
+        if share.dim() > 1 or not bool(((share > 0) & (share <= 1)).all()):
             raise ValueError(f"sparsity is the share of the values that a step moves, in (0, 1], got {self.sparsity}")
+
+    def sparse(self, share: float | torch.Tensor) -> L1:
+        """Return the ball with another sparsity, the same for all examples or one each."""
+        return replace(self, sparsity=share)
+
+    def rows(self, index: torch.Tensor) -> L1:
+        """Return the ball of some of the examples."""
+        part = super().rows(index)
+        assert isinstance(part, L1)  # `replace` keeps the class.
+        share = self.sparsity
+        return replace(part, sparsity=share.to(index.device)[index]) if isinstance(share, torch.Tensor) else part
 
     def project(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
         """Return the nearest points of the ball and the box."""
         return fl.ops.l1_project(points, center, eps=self.eps, low=self.low, high=self.high)
-
-    def distance(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
-        """Return the sum of the changes, |points - center|_1."""
-        return (points.double() - center.double()).abs().flatten(1).sum(dim=1)
 
     def steepest(self, grad: torch.Tensor) -> torch.Tensor:
         """Return sign(grad) / n on the n values of largest |grad|, and 0 elsewhere: the steepest that is as sparse."""
@@ -89,5 +98,8 @@ class L1(Ball):
             out=out,
         )
 
-    def _count(self, points: torch.Tensor) -> int:
-        return max(1, round(self.sparsity * points[:1].numel()))
+    def _count(self, points: torch.Tensor) -> int | torch.Tensor:
+        size = points[:1].numel()
+        if isinstance(self.sparsity, torch.Tensor):
+            return (self.sparsity.to(points.device) * size).round().clamp_min(1).to(torch.int64)
+        return max(1, round(self.sparsity * size))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -29,9 +29,30 @@ class Masked(fl.ThreatModel):
             raise ValueError(f"a mask needs a threat model that moves the images themselves; {name} does not")
 
     @property
+    def order(self) -> float | None:
+        """The p of the other threat model's norm."""
+        return self.inside.order
+
+    @property
     def radius(self) -> float | torch.Tensor:
         """The radius of the other threat model."""
         return self.inside.radius
+
+    def resized(self, radius: float | torch.Tensor) -> Masked:
+        """Return the mask around the other threat model with another radius."""
+        return replace(self, inside=self.inside.resized(radius))
+
+    def sparse(self, share: float | torch.Tensor) -> Masked:
+        """Return the mask around the other threat model with sparser steps."""
+        return replace(self, inside=self.inside.sparse(share))
+
+    def distance(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
+        """Return the distance of the other threat model."""
+        return self.inside.distance(points, center)
+
+    def reach(self, points: torch.Tensor, grad: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
+        """Return the nearest points that the other threat model reaches where the mask lets it."""
+        return self.inside.reach(points, torch.where(self._free(points), grad, 0.0), gain)
 
     def rows(self, index: torch.Tensor) -> Masked:
         """Return the threat model of some of the examples."""
