@@ -17,7 +17,7 @@ def frozen(model: Callable[..., Any]) -> Iterator[None]:
     if not isinstance(model, nn.Module):
         yield
         return
-    modules = _modules(model)
+    modules = modules_of(model)
     training = [module for module in modules if module.training]
     learning = {
         parameter: None
@@ -38,7 +38,7 @@ def frozen(model: Callable[..., Any]) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def _modules(model: nn.Module) -> list[nn.Module]:
+def modules_of(model: nn.Module) -> list[nn.Module]:
     """Return the model and all modules below, each once; `modules()` takes ten times as long, at every step."""
     found, waiting = {model: None}, [model]
     while waiting:

@@ -14,7 +14,7 @@ def test_apgd_judge(kernels: Emulator, count: int) -> None:
     here, there = drawn(count, seed=count), drawn(count, seed=count)
     reference.apgd_judge(*there.values())
     kernels.launch("apgd_judge", kernels.struct("JudgeArguments", rows=count, columns=WINDOWS, stride=WINDOWS, **here))
-    assert any(there["back"])
+    assert count < 9 or any(there["back"])
     for name, value in there.items():
         assert value == here[name] if isinstance(value, float) else torch.equal(value, here[name]), name
 
