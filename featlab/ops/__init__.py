@@ -11,6 +11,7 @@ from featlab.ops.bookkeeping import fingerprint, keep_better
 from featlab.ops.colour import colour, imagenet_colours
 from featlab.ops.heads import Judged, judge, loss
 from featlab.ops.hyperplane import hyperplane_project
+from featlab.ops.judge_apgd import apgd_judge
 from featlab.ops.native import status
 from featlab.ops.sparse import l0_project, l0_sample, l0_step, l1_project, l1_sample, l1_step, l2_box_project
 from featlab.ops.variation import total_variation, total_variation_slope
@@ -18,6 +19,7 @@ from featlab.ops.variation import total_variation, total_variation_slope
 __all__ = [
     "Judged",
     "affine",
+    "apgd_judge",
     "colour",
     "fingerprint",
     "hyperplane_project",

@@ -31,6 +31,12 @@ _MOMENTUM_STEP = (
     "Tensor improved, Tensor back, Tensor eps, Tensor step_size, Tensor alpha, float low, float high, Tensor(d!) out)"
 )
 
+_APGD_JUDGE = (
+    "(Tensor scores, Tensor windows, float rho, float alpha, Tensor(a!) number, Tensor(b!) score, "
+    "Tensor(c!) best_score, Tensor(d!) checked_score, Tensor(e!) rises, Tensor(f!) factor, Tensor(g!) halved, "
+    "Tensor(h!) improved, Tensor(i!) back, Tensor(j!) share)"
+)
+
 _HEAD_OUT = "Tensor(a!) value, Tensor(b!) margin, Tensor(c!) correct, Tensor(d!) cotangent"
 _HEAD = f"(Tensor logits, Tensor labels, {_HEAD_OUT})"
 _TARGETED_HEAD = f"(Tensor logits, Tensor labels, Tensor targets, {_HEAD_OUT})"
@@ -61,6 +67,7 @@ DEFINITIONS: Final[dict[str, tuple[str, Callable[..., None]]]] = {
     "margin_head": (_HEAD, reference.margin_head),
     "dlr_head": (_HEAD, reference.dlr_head),
     "dlr_targeted_head": (_TARGETED_HEAD, reference.dlr_targeted_head),
+    "apgd_judge": (_APGD_JUDGE, reference.apgd_judge),
     "linf_momentum_step": (_MOMENTUM_STEP, reference.linf_momentum_step),
     "l2_momentum_step": (_MOMENTUM_STEP, reference.l2_momentum_step),
 }

@@ -15,12 +15,14 @@ from featlab.ops.reference.heads import (
     log_ratio_head,
     margin_head,
 )
+from featlab.ops.reference.judge import apgd_judge
 from featlab.ops.reference.pictures import affine, affine_backward, colour, colour_backward, total_variation
 from featlab.ops.reference.sparse import l0_project, l0_sample, l0_step, l1_project, l1_sample, l1_step, l2_box_project
 
 __all__ = [
     "affine",
     "affine_backward",
+    "apgd_judge",
     "colour",
     "colour_backward",
     "cross_entropy_head",
