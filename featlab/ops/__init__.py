@@ -4,6 +4,7 @@
 `random` draws the same numbers as the kernels.
 """
 
+from featlab.ops.accumulate import l2_accumulated_step, linf_accumulated_step
 from featlab.ops.affine import affine, random_affine
 from featlab.ops.apgd import l2_momentum_step, linf_momentum_step
 from featlab.ops.balls import l2_project, l2_sample, l2_step, linf_project, linf_sample, linf_step
@@ -32,11 +33,13 @@ __all__ = [
     "l1_project",
     "l1_sample",
     "l1_step",
+    "l2_accumulated_step",
     "l2_box_project",
     "l2_momentum_step",
     "l2_project",
     "l2_sample",
     "l2_step",
+    "linf_accumulated_step",
     "linf_momentum_step",
     "linf_project",
     "linf_sample",

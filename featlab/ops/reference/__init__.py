@@ -5,6 +5,7 @@ operator of its name: tensors of one float type, `eps` and `step_size` of one el
 the type represents; the result is written into `out`.
 """
 
+from featlab.ops.reference.accumulate import l2_accumulated_step, linf_accumulated_step
 from featlab.ops.reference.apgd import l2_momentum_step, linf_momentum_step
 from featlab.ops.reference.balls import l2_project, l2_sample, l2_step, linf_project, linf_sample, linf_step
 from featlab.ops.reference.bookkeeping import fingerprint, keep_better
@@ -36,11 +37,13 @@ __all__ = [
     "l1_project",
     "l1_sample",
     "l1_step",
+    "l2_accumulated_step",
     "l2_box_project",
     "l2_momentum_step",
     "l2_project",
     "l2_sample",
     "l2_step",
+    "linf_accumulated_step",
     "linf_momentum_step",
     "linf_project",
     "linf_sample",
