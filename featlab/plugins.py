@@ -207,19 +207,19 @@ def registry() -> Registry:
         providers.append(provider)
         offers += offered
     _refuse_misspelt(manager, providers)
-    known = {_plain(name) for each in providers for name in (each.name, each.distribution)}
+    known = {plain(name) for each in providers for name in (each.name, each.distribution)}
     for name in sorted(blocked):
-        if _plain(name) not in known | {_plain(offer.entry.name) for offer in offers}:
+        if plain(name) not in known | {plain(offer.entry.name) for offer in offers}:
             warnings.warn(f"FEATLAB_BLOCK names {name!r}, which no installed plugin is or provides", stacklevel=2)
-    barred = {_plain(name) for name in blocked}
+    barred = {plain(name) for name in blocked}
     return Registry(
         tuple(providers),
-        tuple(offer for offer in offers if _plain(offer.entry.name) not in barred),
-        tuple(offer for offer in offers if _plain(offer.entry.name) in barred),
+        tuple(offer for offer in offers if plain(offer.entry.name) not in barred),
+        tuple(offer for offer in offers if plain(offer.entry.name) in barred),
     )
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """Return a name as package indexes compare names: case and the kind of dash do not matter."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
@@ -230,7 +230,7 @@ def _load(
     """Import one entry point and ask its hooks; whatever it raises is its row's reason, not everybody's end."""
     distribution = point.dist.name if point.dist else "?"
     provider = Provider(point.name, distribution, point.dist.version if point.dist else "?", "loaded")
-    if {_plain(name) for name in blocked} & {_plain(point.name), _plain(distribution)}:
+    if {plain(name) for name in blocked} & {plain(point.name), plain(distribution)}:
         return replace(provider, state="blocked", reason="named in FEATLAB_BLOCK"), []
     try:
         plugin = point.load()
@@ -312,7 +312,7 @@ def task(name: str) -> Callable[..., Any]:
     return registry().resolve("tasks", name)
 
 
-def _makers() -> dict[type, Callable[[str], Any]]:
+def inner_makers() -> dict[type, Callable[[str], Any]]:
     """Return what reads an option whose value has a spec of its own: a threat model inside another."""
     from featlab.threat_models import ThreatModel
 
@@ -332,7 +332,7 @@ def make(kind: str, spec: str, *, given: Sequence[object] = (), options: Mapping
         if not known:
             raise ValueError(f"{what} takes no options; got {key!r}")
         lookup(f"an option of {what}", key, known)
-    chosen = {**read_options(maker, text, what=what, makers=_makers() if text else {}), **(options or {})}
+    chosen = {**read_options(maker, text, what=what, makers=inner_makers() if text else {}), **(options or {})}
     needed = [key for key, option in known.items() if option.default is option.empty and key not in chosen]
     if needed:
         raise ValueError(f"{what} needs {', '.join(needed)}; write for example {name}:{needed[0]}=...")

@@ -27,7 +27,7 @@ ORDER = [
     {"recipes"},
     {"report"},
     {"central"},
-    {"testing"},
+    {"testing", "scaffold"},
     {"cli"},
 ]
 """Each set of modules may import the sets before it, and its own members."""

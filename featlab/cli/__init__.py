@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": ("featlab.cli.evaluate:evaluate", "Accuracy of a model, clean and under attack."),
     "layers": ("featlab.cli.models:layers", "The layers of a model, with their shapes."),
     "models": ("featlab.cli.models:models", "Shipped nets and known architectures."),
+    "plugin": ("featlab.cli.plugin:plugin", "Begin a plugin of your own; check one that is installed."),
     "plugins": ("featlab.cli.plugins:plugins", "What the installed plugins provide."),
     "train": ("featlab.cli.train:train", "Train a standard or robust net."),
 }

@@ -61,10 +61,10 @@ def labels_named(case: Opening) -> None:
 def rows_apart(case: Opening) -> None:
     """A row is the same image whichever rows are asked for with it, and is the reader's own to change."""
     images = case.data.images(case.rows)
-    backwards = case.data.images(case.rows.flip(0))
-    assert torch.equal(backwards.flip(0), images), "a row must not depend on the order in which rows are asked for"
-    backwards.zero_()
-    assert torch.equal(case.data.images(case.rows), images), "images must be copies: a reader may write to them"
+    kept, backwards = images.clone(), case.data.images(case.rows.flip(0))
+    assert torch.equal(backwards.flip(0), kept), "a row must not depend on the order in which rows are asked for"
+    images.zero_()
+    assert torch.equal(case.data.images(case.rows), kept), "images must be copies: a reader may write to them"
 
 
 def deterministic(case: Opening) -> None:

@@ -109,8 +109,8 @@ EXTRACTOR_LAWS: Final[tuple[Law, ...]] = (
     arguments_unchanged,
     deterministic,
     model_kept,
-    examples_apart,
     features_gradient,
+    examples_apart,
     layouts,
 )
 

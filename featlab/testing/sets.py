@@ -194,6 +194,17 @@ def radius_size(case: Situation) -> None:
         assert torch.equal(part, radius[some]), "rows must take the radius of their examples along"
 
 
+def distance(case: Situation) -> None:
+    """The distance of points is a finite number >= 0 for each example, nothing at the start; in a ball, at most eps."""
+    length, nothing = (case.within.distance(case.answers[name], case.center) for name in ("project", "start"))
+    assert length.shape == (BATCH,), f"distance must be one number per example, got shape {tuple(length.shape)}"
+    assert bool((torch.isfinite(length) & (length >= 0)).all()), "distance must be finite and >= 0"
+    assert bool((nothing <= 1e-4).all()), "the start must be at no distance from the centre"
+    if case.within.order is not None:
+        radius = torch.as_tensor(case.within.radius).to(length)
+        assert bool((length <= radius * (1 + 1e-6)).all()), "a ball's points must be at most its radius away"
+
+
 def steepest_ascends(case: Situation) -> None:
     """The steepest direction does not lose: <steepest(g), g> >= 0."""
     gain = _dot(case.answers["steepest"], case.grad)
@@ -289,6 +300,7 @@ EACH: Final[tuple[Law, ...]] = (
     step_out,
     decode_range,
     radius_size,
+    distance,
     zero_gradient,
     steepest_ascends,
     steepest_scale,

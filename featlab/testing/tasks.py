@@ -119,13 +119,13 @@ def model_kept(case: Errand) -> None:
 TASK_LAWS: Final[tuple[Law, ...]] = (
     task_problem,
     arguments_unchanged,
+    deterministic,
     solution_shape,
     solution_range,
     solution_inside,
     solution_improves,
     examples_apart,
     objective_rows,
-    deterministic,
     model_kept,
 )
 

@@ -14,8 +14,8 @@ from featlab.testing.laws import Law, Trial, Verdict, demand
 from featlab.testing.matrix import ONCE
 from featlab.testing.sets import EACH, answers, types
 from featlab.testing.situations import NOTHING, Claims, Contains, Length, Situation
-from featlab.testing.strategies import DTYPES, KINDS, picture
-from featlab.threat_models import ThreatModel
+from featlab.testing.strategies import BATCH, DTYPES, KINDS, picture
+from featlab.threat_models import Key, ThreatModel
 
 THREAT_MODEL_LAWS: Final[tuple[Law, ...]] = (*EACH, *ONCE)
 Make = Callable[..., ThreatModel]
@@ -75,8 +75,10 @@ def judge_threat_model(
     @settings(max_examples=2, deadline=None, derandomize=True, database=None, phases=(Phase.generate,))
     @given(options=chosen)
     def ask_once(options: dict[str, Any]) -> None:
-        for seed, dtype in enumerate(DTYPES):
-            settle(trial, _Draw(seed, 0.1, dtype, "smooth", options), (answers, types, *ONCE))
+        laws = (answers, types, *ONCE)
+        turns = settle(trial, _Draw(0, 0.1, DTYPES[0], "smooth", options), laws)
+        for seed in range(1, max(2, turns)):
+            settle(trial, _Draw(seed, 0.1, DTYPES[seed % 2], "smooth", options), laws)
 
     ask()
     ask_once()
@@ -108,12 +110,17 @@ class _Settling:
     claims: Claims
     device: str
 
-    def __call__(self, trial: Trial, draw: _Draw, laws: Sequence[Law]) -> None:
+    def __call__(self, trial: Trial, draw: _Draw, laws: Sequence[Law]) -> int:
+        """Ask, and return how many sets take turns, one of which was asked; 0 where nothing could be made."""
         center = picture(draw.kind, self.shape, seed=draw.seed).to(self.device, draw.dtype)
+        key = Key(seed=draw.seed, examples=torch.arange(BATCH, device=center.device), restart=draw.seed)
         try:
-            within = self.make(**draw.options)
+            whole = self.make(**draw.options)
+            within = whole.at(draw.seed).drawn(key)
             case = Situation.of(within, center, seed=draw.seed, size=draw.size, claims=self.claims)
+            turns = whole.variants
         except Exception as error:  # A plugin may raise anything; then there is nothing to ask about.
             trial.fail(error)
-            return
+            return 0
         trial.ask(case, laws)
+        return turns
