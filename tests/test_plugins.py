@@ -95,6 +95,12 @@ def test_first_party_plugins_are_all_listed_with_their_provider():
         ("threat_models", "blur", "threat_models"),
         ("threat_models", "fog", "threat_models"),
         ("threat_models", "snow", "threat_models"),
+        ("threat_models", "union", "threat_models"),
+        ("threat_models", "sequential", "threat_models"),
+        ("threat_models", "perceptual", "threat_models"),
+        ("threat_models", "wasserstein", "threat_models"),
+        ("threat_models", "fourier", "threat_models"),
+        ("threat_models", "decorrelated", "threat_models"),
         ("extractors", "penultimate", "extractors"),
         ("extractors", "logits", "extractors"),
         ("extractors", "layer", "extractors"),
@@ -324,6 +330,7 @@ def made(
         ("m:eps=0,path=none", (0.0, 3, False, "x", None, "a", 1.0, None)),
         ("m:eps=0,turn=-30:1/2", (0.0, 3, False, "x", None, "a", 1.0, None, (-30.0, 0.5))),
         ("m:eps=0,sizes=3:1:2", (0.0, 3, False, "x", None, "a", 1.0, None, 3, 1, 2)),
+        ("m:eps=0,name=[a,b=c]", (0.0, 3, False, "[a,b=c]", None, "a", 1.0, None)),
     ],
 )
 def test_options_are_read_by_annotation(registered, spec, expected):

@@ -89,7 +89,7 @@ def test_attacks_stay_inside_and_fool_the_net():
     net, images, labels = trained()
     within = ball(net, eps=0.5)
     assert within.layers == ("2",)
-    problem = fl.pgd(net, images, labels, within=within, steps=10, step_size=0.5, random_start=True)
+    problem = fl.pgd(net, images, labels, within=within, steps=10, step_size=0.02, random_start=True)
     for frame in fl.ascend(problem):
         assert (within.distance(frame.images, images) <= 0.5 * (1 + 1e-6)).all()
         assert ((frame.images >= 0) & (frame.images <= 1)).all()
