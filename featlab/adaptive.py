@@ -6,9 +6,13 @@ from dataclasses import dataclass
 
 import torch
 
+from featlab import ops
 from featlab.rules import State, StepRule
 from featlab.threat_models import Key, ThreatModel, Trail, spread
-from featlab.types import Images, PerExample, Points, Scores, Verdicts
+from featlab.types import Images, PerExample, Points, Scores
+
+_SCORES = ("score", "best_score", "checked_score", "rises")
+_RECORD = ("number", *_SCORES, "factor", "halved")
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,6 @@ class APGD(StepRule):
         """Return the start as its own best point, with no history."""
         del key
         device, count = points.device, len(points)
-        score = torch.zeros(count, dtype=torch.float64, device=device)
         windows = torch.tensor(self.windows(steps), dtype=torch.float64, device=device)
         return {
             "previous": points.clone(),
@@ -40,11 +43,9 @@ class APGD(StepRule):
             "best_grad": torch.zeros_like(points),
             "windows": windows.expand(count, -1),
             "number": torch.zeros(count, dtype=torch.int64, device=device),
-            "score": score,
-            "best_score": score,
-            "checked_score": score,
-            "rises": score,
-            "factor": torch.ones_like(score),
+            # Written over at each step, so none may be another one.
+            **{name: torch.zeros(count, dtype=torch.float64, device=device) for name in _SCORES},
+            "factor": torch.ones(count, dtype=torch.float64, device=device),
             "halved": torch.ones(count, dtype=torch.bool, device=device),
         }
 
@@ -72,9 +73,10 @@ class APGD(StepRule):
         out: Points | None = None,
     ) -> tuple[Points, State]:
         """Return the step with momentum from here, or from the best point where the step size has just halved."""
-        improved, back, record = self._judge(scores.double(), state)
-        # The first step has no momentum yet, and the paper takes it whole.
-        alpha = torch.where(state["number"] == 0, 1.0, torch.full_like(record["factor"], self.alpha))
+        record = {name: state[name] for name in _RECORD}
+        improved, back, alpha = ops.apgd_judge(
+            scores.detach(), windows=state["windows"], rho=self.rho, alpha=self.alpha, **record
+        )
         trail = Trail(state["previous"], state["best"], state["best_grad"])
         moved = within.momentum_step(
             points,
@@ -83,31 +85,8 @@ class APGD(StepRule):
             trail=trail,
             improved=improved,
             back=back,
-            step_size=record["factor"] * spread(step_size, record["factor"]),
+            step_size=state["factor"] * spread(step_size, state["factor"]),
             alpha=alpha,
             out=out,
         )
-        return moved, {**state, **record}
-
-    def _judge(self, scores: Scores, state: State) -> tuple[Verdicts, Verdicts, State]:
-        """Return who is better than ever, who goes back to its best point with half the step, and the new record."""
-        begins = state["number"] == 0
-        improved = begins | (scores > state["best_score"])
-        best = torch.where(improved, scores, state["best_score"])
-        checked = torch.where(begins, scores, state["checked_score"])
-        rises = torch.where(begins, 0.0, state["rises"] + (scores > state["score"]))
-        window = state["windows"].gather(1, state["number"][:, None])[:, 0]
-        check = window > 0
-        stuck = (rises <= self.rho * window) | (~state["halved"] & (checked >= best))
-        back = check & stuck
-        record = {
-            "number": state["number"] + 1,
-            # The published code compares the score of the first step with 0, not with that of the start.
-            "score": torch.where(begins, 0.0, scores),
-            "best_score": best,
-            "checked_score": torch.where(check, best, checked),
-            "rises": torch.where(check, 0.0, rises),
-            "factor": torch.where(back, state["factor"] / 2, state["factor"]),
-            "halved": torch.where(check, stuck, state["halved"]),
-        }
-        return improved, back, record
+        return moved, state

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,7 +15,7 @@ from featlab.engine import Engine
 from featlab.evaluation import Accuracy, Trial, attacks_of, correct, described, device_of, terms
 from featlab.runs import Ledger
 from featlab.threat_models import ThreatModel
-from featlab.types import Images, Labels, PerExample, Progress, Rows, Scores, silent
+from featlab.types import Images, Labels, Progress, Rows, Scores, silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,29 +67,6 @@ class Distortions:
         }
 
 
-def resized(within: ThreatModel, eps: PerExample) -> ThreatModel:
-    """Return the threat model with another `eps`, one number or one per example."""
-    if not (is_dataclass(within) and "eps" in options(within)):
-        raise ValueError(
-            f"only a threat model with an option eps has a size to search for, such as l2:eps=2; got {within!r}"
-        )
-    return replace(within, eps=eps)
-
-
-def options(within: ThreatModel) -> dict[str, Any]:
-    """Return the options of a threat model that is a dataclass, by name."""
-    return {each.name: getattr(within, each.name) for each in fields(within)} if is_dataclass(within) else {}
-
-
-def _largest(within: ThreatModel) -> float:
-    """Return the eps up to which is searched."""
-    resized(within, 0.0)  # Refuses what has no size.
-    eps = options(within)["eps"]
-    if not (isinstance(eps, float | int) and 0 < eps < math.inf):
-        raise ValueError(f"the largest eps to search up to must be one positive, finite number; got {eps}")
-    return float(eps)
-
-
 def minimal_distortion(
     model: Model,
     data: Data | tuple[Images, Labels],
@@ -104,7 +80,7 @@ def minimal_distortion(
     checkpoint: Path | None = None,
     progress: Progress = silent,
 ) -> Distortions:
-    """Return the least eps at which the attacks of a suite have each example, by bisection from 0 to `within.eps`.
+    """Return the least eps at which the attacks of a suite have each example, by bisection from 0 to `within.radius`.
 
     All examples of a batch are attacked together, each within its own eps, and leave when what is known of them is
     within `tolerance` (largest eps / 128 by default). An image that is found ends the search above its own distance,
@@ -113,7 +89,11 @@ def minimal_distortion(
     `checkpoint` is as for `evaluate`.
     Source: bisection for fixed-eps attacks, Rony et al. 2019 (DDN), section 3; Carlini and Wagner 2017, section V.
     """
-    largest = _largest(within)
+    largest = within.radius
+    if not (isinstance(largest, float | int) and 0 < largest < math.inf):
+        raise ValueError(f"the largest eps to search up to must be one positive, finite number; got {largest}")
+    within.resized(largest)  # Refuses, with a reason, what has no size.
+    largest = float(largest)
     step = largest / 128 if tolerance is None else tolerance
     if not step > 0:
         raise ValueError(f"tolerance must be positive, got {tolerance}")
@@ -171,7 +151,7 @@ class _Search:
             left = nearest.isinf().nonzero()[:, 0]
             if len(left) == 0:
                 break
-            within = resized(self.within, eps[left].to(device))
+            within = self.within.resized(eps[left].to(device))
             held, images = self.trial.withstood(attack, within, index[left])
             distance = within.distance(images, centers[left.to(device)]).cpu()
             nearest[left] = torch.where(held, math.inf, distance)

@@ -18,6 +18,7 @@ from typing import Any, Protocol, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from featlab.freezing import modules_of
 from featlab.types import Rows
 
 
@@ -61,6 +62,10 @@ class Backend(Protocol):
         """
         ...
 
+    def release(self) -> None:
+        """Free what recordings that are no longer there have shared."""
+        ...
+
 
 class Calls:
     """Recordings that are calls of the function itself: the same results on every device, and no gain."""
@@ -69,6 +74,9 @@ class Calls:
         """Return the action."""
         del prepare
         return action
+
+    def release(self) -> None:
+        """Do nothing: calls share nothing."""
 
 
 class CudaGraphs:
@@ -88,12 +96,17 @@ class CudaGraphs:
         with torch.cuda.device(self.device):
             main, side = torch.cuda.current_stream(), _side_stream(self.device)
             side.wait_stream(main)
-            with torch.cuda.stream(side):
+            with torch.cuda.stream(side):  # Also after a capture that failed, which would leave its stream in place.
                 for _ in range(self.warm_ups):
                     prepare()
                     action()
+                replay = self._captured(action, side)
             main.wait_stream(side)
-            return self._captured(action, side)
+            return replay
+
+    def release(self) -> None:
+        """Forget the pool, which lives as long as the graphs that use it: no other may go on with its name."""
+        self._pool = None
 
     def _captured(self, action: Action, stream: torch.cuda.Stream) -> Action:
         self._pool = self._pool or torch.cuda.graph_pool_handle()
@@ -103,8 +116,11 @@ class CudaGraphs:
             with torch.cuda.graph(graph, pool=self._pool, stream=stream):
                 action()
         except RuntimeError as error:
+            self._pool = None  # It may still count as one that is being recorded to.
             torch.cuda.synchronize()
-            raise NotRecordableError(_first_line(error)) from error
+            # Ending a capture that has failed fails too, with less to say.
+            first = error.__context__ if isinstance(error.__context__, RuntimeError) else error
+            raise NotRecordableError(_first_line(first)) from error
         replay: Action = graph.replay
         return replay
 
@@ -138,6 +154,7 @@ class Recorder:
 
     def release(self) -> None:
         """Forget all recordings, and free what they hold."""
+        self.backend.release()
         self._recordings: dict[Hashable, Recording] = {}
         self._wanted: dict[Hashable, int] = {}
         self._refused: set[str] = set()
@@ -288,7 +305,8 @@ def structure(value: object) -> Hashable:
     if isinstance(value, Tensor):
         return Tensor, value.shape, value.dtype, value.device
     if isinstance(value, nn.Module):
-        return value, tuple(tensor.data_ptr() for tensor in (*value.parameters(), *value.buffers()))
+        own = [(*module._parameters.values(), *module._buffers.values()) for module in modules_of(value)]
+        return value, tuple(tensor.data_ptr() for tensors in own for tensor in tensors if tensor is not None)
     found = parts(value)
     if found is not None:
         return type(value), tuple((name, structure(part)) for name, part in found.items())

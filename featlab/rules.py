@@ -95,12 +95,16 @@ class Momentum(StepRule):
     ) -> tuple[Points, State]:
         """Return the steepest step along the accumulated, normalised gradients."""
         del scores
-        grad = grad.to(points.dtype)
-        length = grad.abs().flatten(1).sum(dim=1)
-        # A gradient of zero adds nothing; dividing by one keeps it zero.
-        unit = grad / spread(torch.where(length > 0, length, torch.ones_like(length)), grad)
-        momentum = self.decay * state["momentum"] + unit
-        return within.step(points, momentum, center, step_size=step_size, out=out), {"momentum": momentum}
+        moved = within.accumulated_step(
+            points,
+            grad,
+            center,
+            momentum=state["momentum"],
+            decay=self.decay,
+            step_size=step_size,
+            out=out,
+        )
+        return moved, state
 
 
 @dataclass(frozen=True)

@@ -213,5 +213,5 @@ def chi_squared(uniform: Scores, *, freedom: int) -> Scores:
         middle = (low + high) / 2
         above = torch.special.gammainc(half, middle / 2) > uniform
         low, high = torch.where(above, low, middle), torch.where(above, middle, high)
-    found: Tensor = (low + high) / 2
-    return found
+    quantiles: Scores = (low + high) / 2
+    return quantiles

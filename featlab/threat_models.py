@@ -150,6 +150,28 @@ class ThreatModel(ABC):
         moved = self.project(points + size * self.steepest(uphill), center)
         return moved if out is None else out.copy_(moved)
 
+    def accumulated_step(
+        self,
+        points: Points,
+        grad: Points,
+        center: Images,
+        *,
+        momentum: Points,
+        decay: PerExample,
+        step_size: PerExample,
+        out: Points | None = None,
+    ) -> Points:
+        """Return the step along m' = decay * momentum + grad / |grad|_1; `momentum` is written over and becomes m'.
+
+        A gradient that is zero, or not finite anywhere, adds nothing. `out` receives the result where given, and may be
+        `points` itself. Source: Dong et al. 2018, section 3.1 (MI-FGSM).
+        """
+        length = grad.double().abs().flatten(1).sum(dim=1)
+        usable = ((length > 0) & length.isfinite()).reshape(-1, *[1] * (grad.dim() - 1))
+        unit = torch.where(usable, grad.double() / torch.where(usable, length.reshape(usable.shape), 1.0), 0.0)
+        momentum.copy_(spread(decay, momentum) * momentum + unit.to(momentum.dtype))
+        return self.step(points, momentum, center, step_size=step_size, out=out)
+
     def momentum_step(
         self,
         points: Points,

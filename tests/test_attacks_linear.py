@@ -1,6 +1,7 @@
 """Every attack against the closed-form optimum of linear models, in the box."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -85,3 +86,79 @@ def test_the_smallest_change_is_found(attack, norm, shape, classes):
     ratio = distances(model, images, labels, found, norm) / optimum(model, images, labels, NORMS[norm])
     assert bool((ratio >= 1 - 1e-9).all())  # Otherwise the oracle is none.
     assert float(ratio.max()) <= ABOVE[norm]
+
+
+STANDARD = {attack.name: attack for attack in suite("standard")}
+GRADIENT = [STANDARD["apgd-ce"], STANDARD["apgd-t"], STANDARD["fab-t"]]
+
+
+@pytest.mark.parametrize("shape", [(8,), (3, 5, 5)], ids=str)
+@pytest.mark.parametrize("norm", NORMS)
+def test_verdicts_at_a_fixed_radius_are_exact(norm, shape):
+    """One and a half per cent below the optimum every image holds, and above it every attack has every image."""
+    model, images, labels = case(shape, 4, count=8, seed=5)
+    least = optimum(model, images, labels, NORMS[norm])
+    options = {"exact": True} if norm == "l2" else {}  # The usual projection falls short where the box cuts.
+    for factor, holds in ((0.985, True), (ABOVE[norm] + 0.005, False)):
+        within = fl.threat_model(norm, eps=factor * least, **options)
+        for attack in GRADIENT:
+            found = fl.maximize(attack.problem(model, images, labels, within=within))
+            change = torch.linalg.vector_norm((found - images).flatten(1), ord=NORMS[norm], dim=1)
+            assert bool((change <= factor * least).all()), attack.name
+            assert (model(found).argmax(dim=1) == labels).tolist() == [holds] * len(labels), attack.name
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("norm", NORMS)
+def test_random_search_stays_inside_and_comes_near_the_optimum(norm, shape):
+    model, images, labels = case(shape, 2, count=8, seed=7, dtype=torch.float32)
+    least = optimum(model, images, labels, NORMS[norm])
+    for factor, holds in ((0.99, True), (1.5, False)):
+        within = fl.threat_model(norm, eps=factor * least)
+        found = fl.maximize(fl.square(model, images, labels, within=within, steps=300))
+        change = torch.linalg.vector_norm((found.double() - images.double()).flatten(1), ord=NORMS[norm], dim=1)
+        assert bool((change <= factor * least).all())
+        assert (model(found).argmax(dim=1) == labels).tolist() == [holds] * len(labels)
+
+
+def test_a_whole_suite_of_two_and_three_classes_just_works():
+    """The DLR losses need three and four classes; the difference of two logits stands in for them."""
+    for classes in (2, 3):
+        model, images, labels = case((2, 3, 3), classes, count=6)
+        least = optimum(model, images, labels, math.inf)
+        within = fl.threat_model("linf", eps=least.median().item() * 1.001)
+        attacks = [replace(attack, steps=min(attack.steps, 60)) for attack in (*suite("standard"), *suite("apgd"))]
+        for attack in attacks:
+            found = fl.maximize(attack.problem(model, images, labels, within=within))
+            held = model(found).argmax(dim=1) == labels
+            exact = least > least.median() * 1.001
+            assert bool((held >= exact).all())
+            if attack.name != "square":
+                assert held.tolist() == exact.tolist(), attack.name
+
+
+def test_targets_are_the_likeliest_wrong_classes_each_in_its_turn():
+    model, images, labels = case((8,), 5, count=3)
+    turns = Attack("t", loss="margin_targeted", steps=2, targets=9).problem(
+        model, images, labels, within=fl.threat_model("linf", eps=0.1), seed=0
+    )
+    order = model(images).argsort(dim=1, descending=True)
+    gaps = model(images) - model(images).gather(1, labels[:, None])
+    for turn in range(4):
+        for evaluation in (3 * turn, 3 * turn + 2):
+            expected = gaps.gather(1, order[:, turn + 1 : turn + 2])[:, 0]
+            torch.testing.assert_close(turns.objective.at(evaluation)(images), expected)
+    assert turns.restarts == 4
+
+
+def test_a_number_of_targets_beats_the_boundary_that_is_near_at_first():
+    model, images, labels = case((3, 5, 5), 6, count=16, seed=3)
+    within = fl.threat_model("l1", eps=1.0)
+    length = [
+        distances(
+            model, images, labels, fl.maximize(fl.fab(model, images, labels, within=within, steps=30, targets=t)), "l1"
+        )
+        for t in (1, 5)
+    ]
+    assert bool((length[1] <= length[0] + 1e-9).all())
+    assert bool((length[1] < length[0] * 0.99).any())

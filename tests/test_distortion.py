@@ -93,11 +93,11 @@ def test_a_search_that_was_stopped_goes_on(linear, middle, tmp_path):
 @pytest.mark.parametrize(
     ("within", "options", "sentence"),
     [
-        (fl.threat_model("box"), {}, "option eps"),
+        (fl.threat_model("box"), {}, "no radius that could become"),
         (Cube(torch.ones(64)), {}, "one positive, finite number"),
         (Cube(0.0), {}, "one positive, finite number"),
         (Cube(math.inf), {}, "one positive, finite number"),
-        (Cube(0.1), {"tolerance": 0.0}, "tolerance must be positive"),
+        (fl.threat_model("l2:eps=1"), {"tolerance": 0.0}, "tolerance must be positive"),
     ],
     ids=["no size", "many", "none", "everything", "tolerance"],
 )

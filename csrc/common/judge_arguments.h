@@ -12,7 +12,8 @@ struct JudgeTensors {
 };
 
 inline void check_entries(const Tensor& scores, const Tensor& tensor, ScalarType type) {
-  STD_TORCH_CHECK(tensor.scalar_type() == type, "featlab::apgd_judge: scores are float32, number is int64, verdicts are",
+  STD_TORCH_CHECK(tensor.scalar_type() == type,
+                  "featlab::apgd_judge: scores are float32, number is int64, verdicts are",
                   " bool, all else is float64.");
   STD_TORCH_CHECK(tensor.device() == scores.device(), "featlab::apgd_judge: all tensors must be on one device.");
   STD_TORCH_CHECK(tensor.dim() == 1 && tensor.numel() == scores.numel() && tensor.is_contiguous(),

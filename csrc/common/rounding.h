@@ -4,6 +4,7 @@
 // does not reassociate, and the reference in Python give the same bits.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "portable.h"
@@ -56,6 +57,16 @@ FEATLAB_FN float add_toward(float center, double offset) {
   const float inner = offset > 0.0 ? down : up;
   return excess > 0.0 ? inner : nearest;
 #endif
+}
+
+// center + offset, at most 2^-24 of the offset farther from `center`: rounded to nearest, and one step back where that
+// is seen to be beyond.
+FEATLAB_FN float add_within(float center, float offset) {
+  const float sum = center + offset;
+  const float seen = sum - center;
+  const int32_t differ = (bits_as<int32_t>(sum) ^ bits_as<int32_t>(offset)) >> 31;  // -1 where the signs do
+  const float inner = bits_as<float>(bits_as<int32_t>(sum) - (differ | 1));
+  return fabsf(seen) > fabsf(offset) ? inner : sum;
 }
 
 }  // namespace featlab

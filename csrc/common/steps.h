@@ -39,6 +39,8 @@ FEATLAB_FN float sign_step(G grad, float step) {
   return grad > G(0) ? step : (grad < G(0) ? -step : -0.0F);
 }
 
+constexpr double kDoubleMax = 1.79769313486231570815e+308;
+
 FEATLAB_FN bool is_finite(float value) {
   return value <= kFloatMax && value >= -kFloatMax;
 }
@@ -67,13 +69,19 @@ struct Sums {
 // exact arithmetic, is at most eps.
 constexpr double kShrink = 1.0 - 0x1p-26;
 
-// |d + along g|^2 from the sums has lost too many digits where it is this much smaller than what it was made of.
-constexpr double kCancelled = 0x1p-8;
+// The same for steps and projections in l2, which move values in float. With u = 2^-24, an offset rounded to float and
+// two factors rounded to float times values that are together at most twice as long as what they add up to, the products
+// and the sum rounded: 2 (u + u + u) + u; and u for what `add_within` lets pass. That is 8 u at most.
+constexpr double kStepShrink = 1.0 - 0x1p-21;
+
+// |d + along g|^2 is too much smaller than what it is made of where it is less than this part of |d|^2 + |along g|^2:
+// the sums have lost digits, and |d| + |along g| may be more than twice as long.
+constexpr double kCancelled = 0.5;
 
 // The factor of the gradient that makes a step of length `step`; 0 where the gradient is zero or not finite.
 FEATLAB_FN double l2_along(double gg, float step) {
   const double along = gg > 0.0 ? static_cast<double>(step) / sqrt(gg) : 0.0;
-  return fabs(along) <= 1.79769313486231570815e+308 ? along : 0.0;
+  return fabs(along) <= kDoubleMax ? along : 0.0;
 }
 
 struct Squared {
@@ -84,27 +92,41 @@ struct Squared {
 FEATLAB_FN Squared l2_moved(const Sums& sums, double along) {
   const double travelled = along * along * sums.gg;
   const double value = sums.dd + 2.0 * along * sums.dg + travelled;
-  return {value, value < kCancelled * (sums.dd + travelled)};
+  return {value, !(value >= kCancelled * (sums.dd + travelled) && value <= kDoubleMax)};
 }
 
-// x' = center + scale (d + along g); `keep` leaves the example as it is, bit for bit, but for the box.
+// x' = center + scale (d + along g), or in float center + (offset d + grad g) where that is precise enough; `keep`
+// leaves the example as it is, bit for bit, but for the box.
 struct Plan {
   double along, scale;
-  bool keep;
+  float offset, grad;
+  bool keep, single;
 };
 
-FEATLAB_FN Plan l2_plan(double squared, double along, float eps) {
+// Whether a factor neither overflows in float, nor loses digits to underflow.
+FEATLAB_FN bool fits_float(double value) {
+  return value == 0.0 || (fabs(value) >= 0x1p-80 && fabs(value) <= 0x1p80);
+}
+
+FEATLAB_FN Plan l2_plan(double squared, double along, float eps, bool cancelled = false) {
   const double radius = static_cast<double>(eps);
-  const double limit = radius * kShrink;
+  const double limit = radius * kStepShrink;
   const double norm = sqrt(squared);
-  const double scale = norm <= limit ? 1.0 : limit / norm;
-  return {along, scale, along == 0.0 && squared <= radius * radius};
+  const double scale = norm <= limit ? 1.0 : limit / norm, grad = scale * along;
+  const bool single = !cancelled && eps >= 0x1p-40F && scale >= 0x1p-80 && fits_float(grad);
+  return {along, scale, static_cast<float>(scale), static_cast<float>(grad),
+          along == 0.0 && squared <= radius * radius, single};
 }
 
 FEATLAB_FN float l2_apply(const Plan& plan, float point, double grad, float center, Box box) {
   const double offset = static_cast<double>(point) - static_cast<double>(center);
   const double moved = plan.along == 0.0 ? offset : offset + plan.along * grad;  // 0 * NaN must not enter
   return clip(add_toward(center, plan.scale * moved), box);
+}
+
+// The same in float; `plan.single` says where that is precise enough.
+FEATLAB_FN float l2_apply_single(const Plan& plan, float point, float grad, float center, Box box) {
+  return clip(add_within(center, plan.offset * (point - center) + plan.grad * grad), box);
 }
 
 // The length of a sample: uniform in the ball of `size` dimensions.

@@ -2,6 +2,7 @@
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 
+#include "accumulate_kernels.h"
 #include "dispatch.h"
 
 namespace featlab {
@@ -29,7 +30,9 @@ using RowKernel = void (*)(const StepRow&);
 void run_examples(const Step& step, RowKernel kernel) {
   torch::stable::parallel_for(0, step.batch.rows, rows_per_thread(step.batch), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      kernel(step.part(row, 0, step.batch.size));
+      StepRow part = step.part(row, 0, step.batch.size);
+      part.ahead = row + 1 < end ? step.batch.size : 0;
+      kernel(part);
     }
   });
 }
@@ -92,6 +95,50 @@ void l2_project(Tensor points, Tensor center, Tensor eps, double low, double hig
   run_examples(step_of("featlab::l2_project", points, center, eps, low, high, out), kernels().l2_step[kNoGrad]);
 }
 
+const AccumulateKernels& accumulate_kernels() {
+  static const Isa isa = chosen_isa();
+#if defined(__x86_64__)
+  if (isa != Isa::kBaseline) {
+    return isa == Isa::kAvx512 ? avx512::accumulate_kernels : avx2::accumulate_kernels;
+  }
+#endif
+  return baseline::accumulate_kernels;
+}
+
+using AccumulateKernel = void (*)(const AccumulateRow&);
+
+void run_accumulated(const char* op, Step& step, const Tensor& grad, const Tensor& step_size, Tensor& momentum,
+                     const Tensor& decay, const Tensor& out, const AccumulateKernel (&table)[kGradKinds]) {
+  set_grad(op, step, grad, step_size, out);
+  check_like(op, out, {&momentum});
+  check_float(op, {&momentum});
+  float* memory = momentum.mutable_data_ptr<float>();
+  const PerExample kept = per_example(op, decay, out);
+  const AccumulateKernel kernel = table[kind_of(op, grad)];
+  const int64_t size = step.batch.size;
+  torch::stable::parallel_for(0, step.batch.rows, rows_per_thread(step.batch), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      AccumulateRow part = {step.part(row, 0, size), memory + row * size, kept[row]};
+      part.ahead = row + 1 < end ? size : 0;
+      kernel(part);
+    }
+  });
+}
+
+void linf_accumulated_step(Tensor points, Tensor grad, Tensor center, Tensor momentum, Tensor eps, Tensor step_size,
+                           Tensor decay, double low, double high, Tensor out) {
+  Step step = step_of("featlab::linf_accumulated_step", points, center, eps, low, high, out);
+  run_accumulated("featlab::linf_accumulated_step", step, grad, step_size, momentum, decay, out,
+                  accumulate_kernels().linf_step);
+}
+
+void l2_accumulated_step(Tensor points, Tensor grad, Tensor center, Tensor momentum, Tensor eps, Tensor step_size,
+                         Tensor decay, double low, double high, Tensor out) {
+  Step step = step_of("featlab::l2_accumulated_step", points, center, eps, low, high, out);
+  run_accumulated("featlab::l2_accumulated_step", step, grad, step_size, momentum, decay, out,
+                  accumulate_kernels().l2_step);
+}
+
 void run_sample(const char* op, const Tensor& center, const Tensor& eps, const Tensor& examples, int64_t seed,
                 int64_t restart, Box box, const Tensor& out, void (*kernel)(const SampleRow&)) {
   const Batch batch = batch_of(op, out);
@@ -132,4 +179,6 @@ STABLE_TORCH_LIBRARY_IMPL(featlab, CPU, m) {
   m.impl("l2_step", TORCH_BOX(&featlab::l2_step));
   m.impl("l2_project", TORCH_BOX(&featlab::l2_project));
   m.impl("l2_sample", TORCH_BOX(&featlab::l2_sample));
+  m.impl("linf_accumulated_step", TORCH_BOX(&featlab::linf_accumulated_step));
+  m.impl("l2_accumulated_step", TORCH_BOX(&featlab::l2_accumulated_step));
 }

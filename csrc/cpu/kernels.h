@@ -21,6 +21,7 @@ struct StepRow {
   int64_t size;
   float eps, step;
   Box box;
+  int64_t ahead = 0;  // elements from here to the example that comes next on this thread, if one does
 };
 
 struct SampleRow {

@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #pragma GCC target("avx2,f16c")
 
+#include "accumulate_kernels.h"
 #include "apgd_kernels.h"
 #include "heads_kernels.h"
 #include "kernels.h"
@@ -16,6 +18,7 @@
 namespace featlab::avx2 {
 #include "kernels.inc"
 // Uses what stands above.
+#include "accumulate.inc"
 #include "apgd.inc"
 #include "heads.inc"
 #include "pictures.inc"

@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
+#include "accumulate_kernels.h"
 #include "apgd_kernels.h"
 #include "heads_kernels.h"
 #include "kernels.h"
@@ -13,6 +15,7 @@
 namespace featlab::baseline {
 #include "kernels.inc"
 // Uses what stands above.
+#include "accumulate.inc"
 #include "apgd.inc"
 #include "heads.inc"
 #include "pictures.inc"

@@ -23,7 +23,8 @@ def apgd_judge(
 ) -> tuple[Verdicts, Verdicts, Tensor]:
     """Return who improved, who goes back to its best point, and the share of the step that is new; keep the record.
 
-    `windows` (batch, steps + 1) holds, for each number of steps, the length of the window that ends there, else 0. The
+    `windows` (batch, steps + 1) holds, for each number of steps, the length of the window that ends there, else 0;
+    after more steps none ends. The
     record is written over: `number` of steps (int64), the last, the best and the best `checked_score` and how often
     the score `rises` in this window (float64), the `factor` of the step size, and whether it was `halved` last time.
     A window in which the score rose in at most `rho` of the steps, or since whose begin neither the best score nor the

@@ -26,9 +26,19 @@ _L0_STEP = _STEP.replace("Tensor eps", "Tensor count").replace("float low", "int
 _L0_PROJECT = _PROJECT.replace("Tensor eps", "Tensor count, int channels")
 _L0_SAMPLE = _SAMPLE.replace("Tensor eps", "Tensor count").replace("float low", "int channels, float low")
 
+_ACCUMULATED_STEP = (
+    "(Tensor points, Tensor grad, Tensor center, Tensor(a!) momentum, Tensor eps, Tensor step_size, Tensor decay, "
+    "float low, float high, Tensor(b!) out)"
+)
 _MOMENTUM_STEP = (
     "(Tensor points, Tensor grad, Tensor center, Tensor(a!) previous, Tensor(b!) best, Tensor(c!) best_grad, "
     "Tensor improved, Tensor back, Tensor eps, Tensor step_size, Tensor alpha, float low, float high, Tensor(d!) out)"
+)
+
+_APGD_JUDGE = (
+    "(Tensor scores, Tensor windows, float rho, float alpha, Tensor(a!) number, Tensor(b!) score, "
+    "Tensor(c!) best_score, Tensor(d!) checked_score, Tensor(e!) rises, Tensor(f!) factor, Tensor(g!) halved, "
+    "Tensor(h!) improved, Tensor(i!) back, Tensor(j!) share)"
 )
 
 _HEAD_OUT = "Tensor(a!) value, Tensor(b!) margin, Tensor(c!) correct, Tensor(d!) cotangent"
@@ -42,6 +52,8 @@ DEFINITIONS: Final[dict[str, tuple[str, Callable[..., None]]]] = {
     "l2_step": (_STEP, reference.l2_step),
     "l2_project": (_PROJECT, reference.l2_project),
     "l2_sample": (_SAMPLE, reference.l2_sample),
+    "linf_accumulated_step": (_ACCUMULATED_STEP, reference.linf_accumulated_step),
+    "l2_accumulated_step": (_ACCUMULATED_STEP, reference.l2_accumulated_step),
     "l2_box_project": (_PROJECT, reference.l2_box_project),
     "l1_step": (_L1_STEP, reference.l1_step),
     "l1_project": (_PROJECT, reference.l1_project),
@@ -61,6 +73,7 @@ DEFINITIONS: Final[dict[str, tuple[str, Callable[..., None]]]] = {
     "margin_head": (_HEAD, reference.margin_head),
     "dlr_head": (_HEAD, reference.dlr_head),
     "dlr_targeted_head": (_TARGETED_HEAD, reference.dlr_targeted_head),
+    "apgd_judge": (_APGD_JUDGE, reference.apgd_judge),
     "linf_momentum_step": (_MOMENTUM_STEP, reference.linf_momentum_step),
     "l2_momentum_step": (_MOMENTUM_STEP, reference.l2_momentum_step),
 }

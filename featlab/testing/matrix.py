@@ -74,7 +74,8 @@ def ascent(case: Situation) -> None:
     weight = waves(case.center.shape, torch.Generator().manual_seed(2)).to(case.center) + 0.5
     up, down = (_gained(case, _Linear(sign * weight)) for sign in (1, -1))
     start = case.within.start(case.center.clone())
-    may = case.within.steepest(_slope(case, start, _Linear(weight))).flatten(1).any(dim=1) & (_sizes(case, start) > 0)
+    slope = case.within.admissible(_slope(case, start, _Linear(weight)), start)
+    may = case.within.steepest(slope).flatten(1).any(dim=1) & (_sizes(case, start) > 0)
     assert bool((up | down)[may].all()), "an ascent gained nothing though the gradient is not zero"
 
 

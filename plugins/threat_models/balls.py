@@ -105,6 +105,31 @@ class Linf(Ball):
             points, grad, center, eps=self.eps, step_size=step_size, low=self.low, high=self.high, out=out
         )
 
+    def accumulated_step(
+        self,
+        points: torch.Tensor,
+        grad: torch.Tensor,
+        center: torch.Tensor,
+        *,
+        momentum: torch.Tensor,
+        decay: float | torch.Tensor,
+        step_size: float | torch.Tensor,
+        out: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the step of the definition, in one call."""
+        return fl.ops.linf_accumulated_step(
+            points,
+            grad,
+            center,
+            momentum=momentum,
+            eps=self.eps,
+            step_size=step_size,
+            decay=decay,
+            low=self.low,
+            high=self.high,
+            out=out,
+        )
+
     def momentum_step(
         self,
         points: torch.Tensor,
@@ -184,6 +209,35 @@ class L2(Ball):
             return super().step(points, grad, center, step_size=step_size, out=out)
         return fl.ops.l2_step(
             points, grad, center, eps=self.eps, step_size=step_size, low=self.low, high=self.high, out=out
+        )
+
+    def accumulated_step(
+        self,
+        points: torch.Tensor,
+        grad: torch.Tensor,
+        center: torch.Tensor,
+        *,
+        momentum: torch.Tensor,
+        decay: float | torch.Tensor,
+        step_size: float | torch.Tensor,
+        out: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the step of the definition, in one call unless it is `exact`."""
+        if self.exact:
+            return super().accumulated_step(
+                points, grad, center, momentum=momentum, decay=decay, step_size=step_size, out=out
+            )
+        return fl.ops.l2_accumulated_step(
+            points,
+            grad,
+            center,
+            momentum=momentum,
+            eps=self.eps,
+            step_size=step_size,
+            decay=decay,
+            low=self.low,
+            high=self.high,
+            out=out,
         )
 
     def momentum_step(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -11,16 +11,16 @@ import torch
 import featlab as fl
 
 from .balls import normalized
-from .offsets import check_pictures, constant
+from .offsets import at_most, check_pictures, check_size, constant
 
 
 @dataclass(frozen=True, eq=False)
 class Blur(fl.ThreatModel):
     """A Gaussian blur, whose standard deviation is at most `sigma` pixels in any direction.
 
-    Points p >= 0 with sum(p) <= 1 are shares of the variance sigma^2: of one blur alike in all directions, (batch, 1),
-    for the kind "gaussian"; of blurs along the horizontal, the vertical and the two diagonals, (batch, 4), for the kind
-    "motion", which smears the image along any direction. Steps follow the normalised gradient.
+    Points p >= 0 with sum(p) <= eps <= 1 are shares of the variance sigma^2: of one blur alike in all directions,
+    (batch, 1), for the kind "gaussian"; of blurs along the horizontal, the vertical and the two diagonals, (batch, 4),
+    for the kind "motion", which smears the image along any direction. Steps follow the normalised gradient.
 
     With the frequencies w of the image continued by its mirror image, the blur multiplies the spectrum by
 
@@ -34,13 +34,37 @@ class Blur(fl.ThreatModel):
     """
 
     sigma: float
+    eps: float | torch.Tensor = 1.0
     kind: Literal["gaussian", "motion"] = "gaussian"
 
     def __post_init__(self) -> None:
+        check_size(self.eps, most=1.0)
         if not 0 <= self.sigma < math.inf:
             raise ValueError(f"sigma must be a finite number of pixels >= 0, got {self.sigma}")
         if self.kind not in {"gaussian", "motion"}:
             raise ValueError(f"kind must be 'gaussian' or 'motion', got {self.kind!r}")
+
+    @property
+    def radius(self) -> float | torch.Tensor:
+        """The size eps."""
+        return self.eps
+
+    def resized(self, radius: float | torch.Tensor) -> Blur:
+        """Return the set with another eps, which becomes 1 where it is more."""
+        return replace(self, eps=at_most(radius, 1.0))
+
+    def rows(self, index: torch.Tensor) -> Blur:
+        """Return the threat model of some of the examples."""
+        return replace(self, eps=self.eps.to(index.device)[index]) if isinstance(self.eps, torch.Tensor) else self
+
+    def distance(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
+        """Return the least eps of a set that the points are in."""
+        del center
+        return points.abs().double().sum(dim=1)
+
+    def admissible(self, grad: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+        """Return the gradient with 0 where it asks for less blur than none."""
+        return torch.where((points <= 0) & (grad < 0), 0.0, grad)
 
     def start(self, center: torch.Tensor) -> torch.Tensor:
         """Return no blur in any direction."""
@@ -50,7 +74,7 @@ class Blur(fl.ThreatModel):
     def project(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
         """Return the nearest shares."""
         del center
-        return fl.ops.l1_project(points, torch.zeros_like(points), eps=1.0, low=0.0, high=math.inf)
+        return fl.ops.l1_project(points, torch.zeros_like(points), eps=self.eps, low=0.0, high=math.inf)
 
     def steepest(self, grad: torch.Tensor) -> torch.Tensor:
         """Return grad / |grad|, and 0 for a gradient of 0."""
@@ -60,7 +84,7 @@ class Blur(fl.ThreatModel):
         """Return shares uniform among all that there are."""
         drawn = fl.ops.l1_sample(
             self.start(center),
-            eps=1.0,
+            eps=self.eps,
             seed=key.seed,
             examples=key.examples,
             restart=key.restart,
@@ -71,6 +95,8 @@ class Blur(fl.ThreatModel):
 
     def decode(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
         """Return the blurred images."""
+        if len(center) == 0:  # Not every library transforms nothing.
+            return center + points.sum()
         height, width = center.shape[2:]
         rates = _gaussian(center, height, width) if self.kind == "gaussian" else _motion(center, height, width)
         fading = torch.einsum("bi,ihw->bhw", points, rates)[:, None] * -(self.sigma**2)

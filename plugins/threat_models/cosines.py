@@ -17,5 +17,5 @@ def cosines(size: int, count: int) -> torch.Tensor:
     """
     k = torch.arange(count, dtype=torch.float64)[:, None]
     n = torch.arange(size, dtype=torch.float64)
-    scale = torch.where(k == 0, 1.0, math.sqrt(2.0)) / math.sqrt(size)
+    scale = ((2 - (k == 0).double()) / size).sqrt()
     return scale * torch.cos(math.pi / size * (n + 0.5) * k)

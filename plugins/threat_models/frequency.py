@@ -12,9 +12,10 @@ import featlab as fl
 
 from .balls import normalized
 from .cosines import cosines
-from .offsets import check_size, constant, each, settled
+from .offsets import at_most, check_size, constant, each, settled
 
 _SWEEPS = 8
+_FAR = 1e6
 _INSIDE = 1 - 1e-5
 """How far a change is scaled into the max-norm ball, so that rounding does not lead out of it."""
 
@@ -55,6 +56,16 @@ class Frequency(fl.ThreatModel):
         """The radius eps."""
         return self.eps
 
+    def resized(self, radius: float | torch.Tensor) -> Frequency:
+        """Return the set with another eps, which becomes larger than any change of an image where it is infinite."""
+        return replace(self, eps=at_most(radius, 1.0 if self.norm == "linf" else _FAR))
+
+    def distance(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
+        """Return the length of the change in the norm."""
+        change = (self.decode(points, center).double() - center.double()).flatten(1)
+        length: torch.Tensor = change.norm(dim=1, p=2 if self.norm == "l2" else math.inf)
+        return length
+
     def rows(self, index: torch.Tensor) -> Frequency:
         """Return the threat model of some of the examples."""
         return replace(self, eps=self.eps.to(index.device)[index]) if isinstance(self.eps, torch.Tensor) else self
@@ -83,7 +94,7 @@ class Frequency(fl.ThreatModel):
         points = torch.where(self._band(points), points, 0.0)
         if self.norm == "l2":
             return fl.ops.l2_project(points, torch.zeros_like(points), eps=self.eps, low=-math.inf, high=math.inf)
-        size, near = torch.as_tensor(each(self.eps, points)).to(points), points
+        size, near = points.new_ones(1) * each(self.eps, points), points
         for _ in range(_SWEEPS):
             near = self._coefficients(self._signal(near).clamp(-size, size))
         peak = self._peak(near)

@@ -14,8 +14,8 @@ from .offsets import Offsets, check_pictures, constant
 class HSB(Offsets):
     """The hue turns by at most `hue` degrees, saturation and brightness change by at most a share each.
 
-    Points are (batch, 3) numbers in [-1, 1], shares h, s, b of the three limits. With YIQ, the luminance and the two
-    chrominances of a pixel,
+    Points are (batch, 3) shares h, s, b of the three limits, in [-eps, eps] with eps at most 1. With YIQ, the luminance
+    and the two chrominances of a pixel,
 
         Y' = Y + brightness b,    (I', Q') = (1 + saturation s) R(hue h) (I, Q),
 
@@ -25,11 +25,13 @@ class HSB(Offsets):
     these are in a space where they are linear; Bhattad et al. 2020, section 3.1 (colourisation).
     """
 
+    eps: float | torch.Tensor = 1.0
     hue: float = 30.0
     saturation: float = 0.5
     brightness: float = 0.1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, most in (("hue", 180.0), ("saturation", 1.0), ("brightness", 1.0)):
             limit = getattr(self, name)
             if not 0 <= limit <= most:
@@ -43,7 +45,8 @@ class HSB(Offsets):
 
     def decode(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
         """Return the images in their other colours."""
-        turn, scale, shift = (points * points.new_tensor(self._limits())).reshape(-1, 3, 1, 1, 1).unbind(dim=1)
+        hue, saturation, brightness = points.reshape(-1, 3, 1, 1, 1).unbind(dim=1)
+        turn, scale, shift = math.radians(self.hue) * hue, self.saturation * saturation, self.brightness * brightness
         change = shift
         if center.shape[1] == 3:
             i, q = _mixed(_to_chroma(center), center).split(1, dim=1)
@@ -52,9 +55,6 @@ class HSB(Offsets):
             other = torch.cat([along * i - across * q, across * i + along * q], dim=1)
             change = shift + _mixed(_from_chroma(center), other)
         return (center + change).clamp(0, 1)
-
-    def _limits(self) -> tuple[float, float, float]:
-        return math.radians(self.hue), self.saturation, self.brightness
 
 
 _YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))

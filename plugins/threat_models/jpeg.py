@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
 from .cosines import cosines
-from .offsets import Sized, check_pictures, check_size, constant
+from .offsets import Offsets, check_pictures, constant
 
 _BLOCK = 8
 
 
 @dataclass(frozen=True, eq=False)
-class JPEG(Sized):
+class JPEG(Offsets):
     """The JPEG coefficients of an image change by at most `eps` steps of the quantisation at a `quality`, 1 to 100.
 
     Points are those changes in steps, one for each coefficient of each 8 x 8 block, first of the luminance, then of the
@@ -26,11 +27,12 @@ class JPEG(Sized):
     unforeseen adversaries", section 4 (JPEG); tables: ITU-T T.81 (1992), annex K.
     """
 
+    most: ClassVar[float] = 2040.0  # A coefficient of values in [-1, 1] is at most 8, and a step at least 1 / 255.
     quality: int = 75
     subsample: bool = True
 
     def __post_init__(self) -> None:
-        check_size(self.eps)
+        super().__post_init__()
         if not 1 <= self.quality <= 100:
             raise ValueError(f"quality must be a whole number from 1 to 100, got {self.quality}")
 

@@ -14,23 +14,57 @@ import torch
 import featlab as fl
 
 
+@dataclass(frozen=True, eq=False)
 class Offsets(fl.ThreatModel):
     """Points in a cube about zero, which `decode` makes images of; steps follow the sign of the gradient.
 
-    Each number lies in [-radius, radius], or in [0, radius] where the points are `one_sided`.
+    Each number lies in [-eps, eps], or in [0, eps] where the points are `one_sided`. `eps`, one number or one for each
+    example, is at most `most`, beyond which there are no other images.
     """
 
     one_sided: ClassVar[bool] = False
+    most: ClassVar[float] = 1.0
+    eps: float | torch.Tensor
+
+    def __post_init__(self) -> None:
+        check_size(self.eps, most=self.most)
 
     @abstractmethod
     def start(self, center: torch.Tensor) -> torch.Tensor:
         """Return zeros, as many as `decode` takes; images that it cannot change are a ValueError."""
 
+    @property
+    def radius(self) -> float | torch.Tensor:
+        """The size eps."""
+        return self.eps
+
+    @property
+    def order(self) -> float:
+        """A cube is the ball of the max norm."""
+        return math.inf
+
+    def resized(self, radius: float | torch.Tensor) -> Offsets:
+        """Return the set with another eps, which becomes `most` where it is more."""
+        return replace(self, eps=at_most(radius, self.most))
+
+    def rows(self, index: torch.Tensor) -> Offsets:
+        """Return the threat model of some of the examples."""
+        return replace(self, eps=self.eps.to(index.device)[index]) if isinstance(self.eps, torch.Tensor) else self
+
+    def distance(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
+        """Return the least eps of a set that the points are in."""
+        del center
+        return points.flatten(1).abs().amax(dim=1).double()
+
     def project(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
         """Return the nearest points of the cube."""
         del center
         low = 0.0 if self.one_sided else -math.inf
-        return fl.ops.linf_project(points, torch.zeros_like(points), eps=self.radius, low=low, high=math.inf)
+        return fl.ops.linf_project(points, torch.zeros_like(points), eps=self.eps, low=low, high=math.inf)
+
+    def admissible(self, grad: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+        """Return the gradient with 0 where it points below the 0 of points that are one-sided."""
+        return torch.where((points <= 0) & (grad < 0), 0.0, grad) if self.one_sided else grad
 
     def steepest(self, grad: torch.Tensor) -> torch.Tensor:
         """Return sign(grad), and 0 where the gradient is NaN."""
@@ -47,26 +81,12 @@ class Offsets(fl.ThreatModel):
             low=-math.inf,
             high=math.inf,
         )
-        return each(self.radius, drawn) * (drawn * 0.5 + 0.5 if self.one_sided else drawn)
+        return each(self.eps, drawn) * (drawn * 0.5 + 0.5 if self.one_sided else drawn)
 
 
-@dataclass(frozen=True, eq=False)
-class Sized(Offsets):
-    """Points in a cube whose size is `eps`, one number or one for each example."""
-
-    eps: float | torch.Tensor
-
-    def __post_init__(self) -> None:
-        check_size(self.eps)
-
-    @property
-    def radius(self) -> float | torch.Tensor:
-        """The size eps."""
-        return self.eps
-
-    def rows(self, index: torch.Tensor) -> Sized:
-        """Return the threat model of some of the examples."""
-        return replace(self, eps=self.eps.to(index.device)[index]) if isinstance(self.eps, torch.Tensor) else self
+def at_most(value: float | torch.Tensor, most: float) -> float | torch.Tensor:
+    """Return the smaller of a per-example value and a number."""
+    return value.clamp(max=most) if isinstance(value, torch.Tensor) else min(value, most)
 
 
 def check_size(eps: float | torch.Tensor, *, most: float = math.inf, unit: str = "") -> None:

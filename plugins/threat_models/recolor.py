@@ -8,11 +8,11 @@ import torch
 
 import featlab as fl
 
-from .offsets import Sized, check_pictures, check_size, settled
+from .offsets import Offsets, check_pictures, check_size, settled
 
 
 @dataclass(frozen=True, eq=False)
-class Recolor(Sized):
+class Recolor(Offsets):
     """Each pixel moves by a displacement that depends on its colour alone, at most `eps` in each channel.
 
     Points are the displacements at the knots of a grid over the colour space: (batch, 3, knots, knots, knots) for RGB

@@ -10,11 +10,11 @@ import torch
 
 import featlab as fl
 
-from .offsets import Sized, check_pictures, check_size, constant
+from .offsets import Offsets, check_pictures, constant
 
 
 @dataclass(frozen=True, eq=False)
-class Fog(Sized):
+class Fog(Offsets):
     """Fog of a density of at most `eps` before the image: x' = x + fog (light - x).
 
     The fog is a fractal, fog = sum_k w_k P_k: P_k is a grid of 2^k + 1 by 2^k + 1 random values, in [0, eps],
@@ -32,7 +32,7 @@ class Fog(Sized):
     light: float = 1.0
 
     def __post_init__(self) -> None:
-        check_size(self.eps, most=1.0)
+        super().__post_init__()
         if not (self.octaves >= 1 and 0 < self.decay < math.inf and 0 <= self.light <= 1):
             raise ValueError(
                 "fog needs octaves >= 1, decay > 0 and light in [0, 1]; "
@@ -66,8 +66,8 @@ def _between(count: int, size: int) -> torch.Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Snow(Sized):
-    """Snow before the image, whose flakes are white and hide at most a share `eps` < 1 each: x' = 1 - t (1 - x).
+class Snow(Offsets):
+    """Snow before the image, whose flakes are white and hide at most a share `eps` each: x' = 1 - t (1 - x).
 
     There is one flake in each field of `spacing` by `spacing` pixels, at a place that `seed` draws, in each of several
     `layers`. Points in [0, eps] are how much each flake hides at its middle, (batch, layers, rows, columns). A flake is
@@ -80,6 +80,7 @@ class Snow(Sized):
     """
 
     one_sided: ClassVar[bool] = True
+    most: ClassVar[float] = 0.999  # What lets no light through has no gradient.
     spacing: int = 6
     layers: int = 3
     length: float = 3.0
@@ -87,9 +88,7 @@ class Snow(Sized):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_size(self.eps, most=1.0)
-        if bool((torch.as_tensor(self.eps) == 1).any()):
-            raise ValueError("eps must be less than 1: a flake that lets no light through has no gradient; got 1")
+        super().__post_init__()
         if not (self.spacing >= 1 and self.layers >= 1 and 0 < self.length < math.inf and math.isfinite(self.angle)):
             raise ValueError(
                 "snow needs spacing >= 1, layers >= 1, length > 0 and a finite angle; "
@@ -105,42 +104,49 @@ class Snow(Sized):
     def decode(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
         """Return the images behind the snow."""
         height, width = center.shape[2:]
-        places = _places(center, self.seed, self.layers, self.spacing, height, width)
-        empty = points.new_zeros(len(points), self.layers * height * width)
-        middles = empty.index_copy(1, places, torch.log1p(-points).flatten(1))
-        streaks = _streaks(center, self.layers, self.length, self.angle)
-        fading = torch.nn.functional.conv2d(middles.unflatten(1, (-1, height, width)), streaks, padding="same")
-        return (center - torch.expm1(fading) * (1 - center)).clamp(0, 1)
+        rows, columns = points.shape[2:]
+        patches = _patches(center, self.seed, self.layers, self.spacing, self.length, self.angle, height, width)
+        # The logarithm of the light that passes, by what is in reach of each field, and by overlapping these.
+        fading = torch.nn.functional.fold(
+            torch.einsum("bln,lnp->bpn", torch.log1p(-points).flatten(2), patches),
+            (rows * self.spacing, columns * self.spacing),
+            kernel_size=self.spacing + 2 * _reach(self.length),
+            padding=_reach(self.length),
+            stride=self.spacing,
+        )
+        return (center - torch.expm1(fading[..., :height, :width]) * (1 - center)).clamp(0, 1)
+
+
+def _reach(length: float) -> int:
+    """Return how many pixels a flake may reach beyond its field: three standard deviations."""
+    return math.ceil(1.5 * length)
 
 
 @constant
-def _places(seed: int, layers: int, spacing: int, height: int, width: int) -> torch.Tensor:
-    """Return where in (layers, height, width) the flakes are, one in each field; fields at the edge may be narrower."""
-    down, across = (torch.arange(0, size, spacing) for size in (height, width))
+def _patches(
+    seed: int, layers: int, spacing: int, length: float, angle: float, height: int, width: int
+) -> torch.Tensor:
+    """Return the streak of each flake in the patch that its field can reach, (layers, fields, pixels)."""
+    reach = _reach(length)
+    place = torch.arange(-reach, spacing + reach, dtype=torch.float64)
+    spread = torch.linspace(-1, 1, layers, dtype=torch.float64) if layers > 1 else torch.zeros(1, dtype=torch.float64)
+    turn = torch.deg2rad(angle + 15 * spread).reshape(-1, 1, 1, 1)
+    size = 0.5 * length * (0.75 - 0.25 * spread).reshape(-1, 1, 1, 1)
+    rows, columns = _places(seed, layers, spacing, height, width)
+    down, right = place[:, None] - rows[..., None, None], place - columns[..., None, None]
+    along, across = right * turn.cos() + down * turn.sin(), down * turn.cos() - right * turn.sin()
+    return torch.exp(-0.5 * ((along / size) ** 2 + (3 * across / size) ** 2)).flatten(2)
+
+
+def _places(seed: int, layers: int, spacing: int, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the row and column of each flake in its field, (layers, fields); fields at the edge may be narrower."""
+    room = [(size - torch.arange(0, size, spacing)).clamp(max=spacing) for size in (height, width)]
     drawn = fl.ops.linf_sample(
-        torch.zeros(layers, 2, len(down), len(across), dtype=torch.float64),
+        torch.zeros(layers, 2, len(room[0]), len(room[1]), dtype=torch.float64),
         eps=1.0,
         seed=seed,
         examples=torch.arange(layers),
         low=-1.0,
     )
-    shift = drawn * 0.5 + 0.5
-    rows = down[:, None] + (shift[:, 0] * (height - down).clamp(max=spacing)[:, None]).long()
-    columns = across + (shift[:, 1] * (width - across).clamp(max=spacing)).long()
-    layer = torch.arange(layers)[:, None, None]
-    return ((layer * height + rows) * width + columns).flatten()
-
-
-@constant
-def _streaks(layers: int, length: float, angle: float) -> torch.Tensor:
-    """Return the streaks (1, layers, size, size) of the flakes of each layer, 1 in their middles."""
-    reach = math.ceil(1.5 * length)
-    down = torch.arange(-reach, reach + 1, dtype=torch.float64)[:, None]
-    spread = torch.linspace(-1, 1, layers, dtype=torch.float64) if layers > 1 else torch.zeros(1, dtype=torch.float64)
-    streaks = []
-    for lean in spread.tolist():
-        turn, size = math.radians(angle + 15 * lean), 0.5 * length * (0.75 - 0.25 * lean)
-        along = down.mT * math.cos(turn) + down * math.sin(turn)
-        across = down * math.cos(turn) - down.mT * math.sin(turn)
-        streaks.append(torch.exp(-0.5 * ((along / size) ** 2 + (3 * across / size) ** 2)))
-    return torch.stack(streaks)[None]
+    rows, columns = (drawn * 0.5 + 0.5).unbind(dim=1)
+    return (rows * room[0][:, None]).floor().flatten(1), (columns * room[1]).floor().flatten(1)

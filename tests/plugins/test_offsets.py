@@ -1,12 +1,15 @@
 """What all threat models of colours and signals hold: the kit, an exact start, a true gradient, and use everywhere."""
 
+import dataclasses
 import json
+import math
 
 import pytest
 import torch
 from torch import nn
 
 import featlab as fl
+from featlab.attacks import SUITES
 from featlab.cli import main
 from featlab.testing import check_threat_model
 
@@ -82,11 +85,24 @@ def test_all_points_are_images_and_each_its_own(spec, shape):
         torch.testing.assert_close(within.decode(points[some], center[some]), images[some], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["recolor", "frequency", "jpeg", "fog", "snow"])
+@pytest.mark.parametrize("spec", SPECS)
+def test_images_may_lie_in_memory_as_they_like_and_be_none_at_all(spec):
+    within, center = fl.threat_model(spec), torch.rand(4, 3, 8, 8)
+    points = within.sample(center, key=KEY)
+    for other in (center.to(memory_format=torch.channels_last), center.transpose(2, 3).contiguous().transpose(2, 3)):
+        assert torch.equal(within.sample(other, key=KEY), points)
+        torch.testing.assert_close(within.decode(points, other), within.decode(points, center), rtol=0, atol=1e-6)
+    nobody = fl.pgd(
+        lambda x: x.flatten(1)[:, :2], center[:0], torch.zeros(0).long(), within=within, steps=2, step_size=0.1
+    )
+    assert fl.maximize(nobody).shape == (0, 3, 8, 8)
+
+
+@pytest.mark.parametrize("name", ["hsb", "recolor", "frequency", "jpeg", "blur:sigma=2", "fog", "snow"])
 def test_sizes_may_be_one_for_each_example(name):
     center, eps = torch.rand(4, 3, 8, 8), torch.tensor([0.0, 0.1, 0.5, 0.9])
     within = fl.threat_model(name, eps=eps)
-    points = within.sample(center, key=KEY)
+    points = within.project(torch.ones_like(within.start(center)), center)
     images = within.decode(points, center)
     assert torch.equal(images[0], center[0])
     change = (images - center).flatten(1).norm(dim=1)
@@ -123,13 +139,13 @@ def test_two_channels_are_no_colours(name):
         ("frequency:eps=8,norm=linf", "write 8 steps of 255 as 8/255, got 8"),
         ("frequency:eps=-1", "eps must be a finite number >= 0, got -1"),
         ("frequency:eps=1,low=1/2,high=1/4", "0 <= low < high <= 1; got 0.5 and 0.25"),
-        ("jpeg:eps=nan", "eps must be a finite number >= 0, got nan"),
+        ("jpeg:eps=nan", "eps must be a finite number from 0 to 2040, got nan"),
         ("jpeg:eps=1,quality=0", "quality must be a whole number from 1 to 100, got 0"),
         ("blur:sigma=-1", "sigma must be a finite number of pixels >= 0, got -1"),
         ("blur:sigma=1,kind=gausian", "did you mean 'gaussian'"),
         ("fog:eps=2", "eps must be a finite number from 0 to 1, got 2"),
         ("fog:eps=1/2,light=2", "light in"),
-        ("snow:eps=1", "eps must be less than 1"),
+        ("snow:eps=1", "eps must be a finite number from 0 to 0.999, got 1"),
         ("snow:eps=1/2,spacing=0", "spacing >= 1"),
     ],
 )
@@ -178,6 +194,29 @@ def test_attacks_find_more_than_chance(spec, trained):
             assert (found >= loss(images) - 1e-4).double().mean() > 0.8, name
     report = fl.evaluate(net, (images, labels), within=within, suite=(fl.Attack("pgd", steps=4, relative_step=0.5),))
     assert report.clean.accuracy == 1.0
+    assert report.robust.accuracy < 1.0
+
+
+@pytest.mark.parametrize(("spec", "shape"), CASES)
+def test_the_distance_is_the_least_size_that_holds_a_point(spec, shape):
+    within, center = fl.threat_model(spec), middle(shape)
+    points = within.sample(center, key=KEY)
+    distance = within.distance(points, center)
+    assert (distance <= within.radius).all()
+    torch.testing.assert_close(within.resized(1.001 * distance).project(points, center), points)
+    shrunk = within.resized(0.9 * distance)
+    assert (within.distance(shrunk.project(points, center), center) <= 0.9 * distance).all()
+    assert torch.equal(within.decode(points, center), within.resized(math.inf).decode(points, center))
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_the_smallest_change_can_be_searched(spec, trained):
+    """Attacks that look beyond the radius, or take no gradients, count what they find within it."""
+    net, images, labels = trained
+    images, labels, within = images[:20], labels[:20], fl.threat_model(spec)
+    _, _, fab, square = SUITES["standard"]
+    suite = [dataclasses.replace(fab, steps=4, targets=3), dataclasses.replace(square, steps=20)]
+    report = fl.evaluate(net, (images, labels), within=within, suite=suite)
     assert report.robust.accuracy < 1.0
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from featlab.ops import random
-from featlab.ops.reference.shared import clip, finite, radius, shrink, size, spread, squared
+from featlab.ops.reference.shared import clip, finite, radius, shrink, size, spread, squared, step_shrink
 from featlab.ops.rounding import add_down, add_toward, sub_up
 
 
@@ -77,7 +77,7 @@ def _shrunk(
 ) -> Tensor:
     """Return the center plus `moved`, scaled into the ball and cut to the box; `still` rows inside stay as they are."""
     reach, length = radius(eps, center).double(), squared(moved)
-    norm, limit = torch.sqrt(length), reach * shrink(center)
+    norm, limit = torch.sqrt(length), reach * step_shrink(center)
     scale = torch.where(norm <= limit, 1.0, limit / norm)
     inside = add_toward(center, scale * moved)
     return clip(torch.where(still & (length <= reach * reach), points, inside), low, high)

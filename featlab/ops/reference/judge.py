@@ -33,7 +33,9 @@ def apgd_judge(*arguments: Tensor | float) -> None:
     best = torch.where(improved, scores, call.best_score)
     checked = torch.where(begins, scores, call.checked_score)
     rises = torch.where(begins, 0.0, call.rises + (scores > call.score))
-    window = call.windows.gather(1, call.number[:, None])[:, 0]
+    last = call.windows.shape[1] - 1
+    window = call.windows.gather(1, call.number.clamp(0, last)[:, None])[:, 0]
+    window = torch.where((call.number >= 0) & (call.number <= last), window, 0.0)
     check = window > 0
     stuck = (rises <= call.rho * window) | (~call.halved & (checked >= best))
     back = check & stuck

@@ -11,6 +11,11 @@ def shrink(like: Tensor) -> float:
     return 1.0 - (2.0**-40 if like.dtype == torch.float64 else 2.0**-26)
 
 
+def step_shrink(like: Tensor) -> float:
+    """Return the factor of l2 steps and projections, whose kernels move values in float32 (csrc/common/steps.h)."""
+    return 1.0 - (2.0**-40 if like.dtype == torch.float64 else 2.0**-21)
+
+
 def squared(rows: Tensor) -> Tensor:
     """Return |row|^2, summed as `total` does."""
     return total(rows * rows)
