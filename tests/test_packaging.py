@@ -90,6 +90,7 @@ def test_a_pure_wheel_can_be_asked_for(sdist: Path, tmp_path: Path) -> None:
     assert "featlab works without" not in printed
     contained = names(wheel)
     assert {"featlab/ops/reference/balls.py", "featlab_plugins/threat_models/__init__.py"} <= contained
+    assert {f"featlab/scaffold/templates/{name}.jinja" for name in ("kernel.cpp", "gitignore")} <= contained
     assert not [name for name in contained if name.endswith(".so") or name.startswith("csrc")]
 
 

@@ -19,6 +19,7 @@ import torch
 
 import featlab as fl
 from featlab import plugins
+from featlab.testing import DATASET_LAWS, EXTRACTOR_LAWS, TASK_LAWS, THREAT_MODEL_LAWS, name_of, text_of
 
 
 def distribute(folder, *, name, module, source, point="extra"):
@@ -433,6 +434,25 @@ def test_every_hook_is_in_the_guide_with_its_exact_signature():
         assert f"`{name}({', '.join(parameters)})`" in GUIDE.read_text()
     named = set(re.findall(r"\bfeatlab_\w+(?=\()", GUIDE.read_text()))
     assert named == set(plugins.HOOKS), "the guide names a hook that there is not"
+
+
+def test_every_method_of_a_threat_model_is_in_the_guide_with_its_exact_signature():
+    table = GUIDE.read_text().partition("## What a threat model may define")[2].partition("\n## ")[0]
+    methods = {name: each for name, each in vars(fl.ThreatModel).items() if not name.startswith("_")}
+    assert re.findall(r"^\| `(\w+)", table, re.MULTILINE) == sorted(methods, key=lambda name: table.index(f"| `{name}"))
+    for name, method in methods.items():
+        parameters = [] if isinstance(method, property) else list(inspect.signature(method).parameters.values())[1:]
+        keywords = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+        given = [each.name for each in parameters if each.kind is not each.KEYWORD_ONLY]
+        signature = ", ".join([*given, *(["*", *keywords] if keywords else [])])
+        wanted = name if isinstance(method, property) else f"{name}({signature})"
+        assert f"| `{wanted}` |" in table, wanted
+
+
+def test_every_property_of_the_kit_is_in_the_guide_in_its_own_words():
+    laws = [*THREAT_MODEL_LAWS, *EXTRACTOR_LAWS, *TASK_LAWS, *DATASET_LAWS]
+    table = GUIDE.read_text().partition("## What the kit asks")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `.*", table, re.MULTILINE) == [f"| `{name_of(law)}` | {text_of(law)} |" for law in laws]
 
 
 @pytest.mark.parametrize("name", plugins.HOOKS)
