@@ -174,8 +174,7 @@ def test_a_victim_is_asked_but_never_followed(linear, middle):
 def test_a_non_transferable_attack_fools_one_model_alone():
     """Each model has a direction of its own beside a common one; the attack is to take the first model's own."""
     torch.manual_seed(1)
-    common = torch.randn(20, dtype=torch.float64)
-    own = [torch.randn(20, dtype=torch.float64) for _ in range(3)]
+    common, *own = torch.kron(torch.eye(4), torch.ones(5)).double()  # Orthogonal to each other.
     models = [Linear(common + mine, -(common + mine).sum() / 2) for mine in own]
     images = 0.5 + 0.05 * torch.randn(40, 20, dtype=torch.float64)
     labels = (images - 0.5) @ common > 0

