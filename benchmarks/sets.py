@@ -19,7 +19,7 @@ SETS = "linf:eps=0.1 l2:eps=1.5 l1:eps=12"
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--out", default=Path("featlab-sets"), show_default=True, type=click.Path(path_type=Path))
 @click.option("--suite", default="apgd", show_default=True, help="The attacks of the comparison.")
-@click.option("--count", default=1000, show_default=True, help="So many test images.")
+@click.option("--count", default=500, show_default=True, help="So many test images.")
 @click.option("--train-count", type=int, help="Train on so many images; all by default.")
 @click.option("--epochs", type=int, help="Instead of the recipes'.")
 def main(out: Path, suite: str, count: int, train_count: int | None, epochs: int | None) -> None:
