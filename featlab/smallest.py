@@ -12,7 +12,6 @@ from featlab.rules import State, StepRule
 from featlab.threat_models import Key, ThreatModel, spread
 from featlab.types import Images, PerExample, Points, Scores
 
-
 SPARSER = 1.5
 """By how much fewer values move than are changed (Croce and Hein 2021, section 4)."""
 
@@ -67,7 +66,7 @@ class FAB(StepRule):
         share = torch.where(scores > 0, self.back, 1.0).to(points.dtype)
         start = origin + spread(share, points) * (points - origin)
         # What the score still lacks at the start and at the centre, if it is linear.
-        slope = ((points - origin).double() * grad.double()).flatten(1).sum(dim=1)
+        slope = torch.linalg.vecdot((points - origin).flatten(1), grad.flatten(1)).double()
         lacking = -scores.double()
         ahead = within.reach(start, grad, lacking + (1 - share.double()) * slope)
         aside = within.reach(origin, grad, lacking + slope)
@@ -91,7 +90,7 @@ class FAB(StepRule):
 def _length(within: ThreatModel, points: Points, start: Points) -> Scores:
     """Return the length of a way in the norm of the set."""
     order = within.order or 2.0
-    length: Scores = torch.linalg.vector_norm((points - start).flatten(1).double(), ord=order, dim=1)
+    length: Scores = torch.linalg.vector_norm((points - start).flatten(1), ord=order, dim=1).double()
     return length
 
 

@@ -1,6 +1,7 @@
 """Every attack against the closed-form optimum of linear models, in the box."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -61,7 +62,7 @@ def optimum(model, images, labels, order):
     return torch.tensor(found, dtype=torch.float64)
 
 
-def case(shape, classes, dtype=torch.float64, count=12, seed=0):
+def case(shape, classes, dtype=torch.float64, count=6, seed=0):
     model = Linear(shape, classes, seed)
     generator = torch.Generator().manual_seed(seed + 1)
     images = torch.rand(count, *shape, generator=generator, dtype=dtype)
@@ -76,8 +77,7 @@ def distances(model, images, labels, found, norm):
     return torch.linalg.vector_norm((found.double() - images.double()).flatten(1), ord=NORMS[norm], dim=1)
 
 
-@pytest.mark.parametrize("classes", [2, 5])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("shape", "classes"), [((8,), 5), ((4, 6), 2), ((3, 5, 5), 3)], ids=str)
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("attack", [fl.fab, fl.ddn])
 def test_the_smallest_change_is_found(attack, norm, shape, classes):
@@ -86,3 +86,79 @@ def test_the_smallest_change_is_found(attack, norm, shape, classes):
     ratio = distances(model, images, labels, found, norm) / optimum(model, images, labels, NORMS[norm])
     assert bool((ratio >= 1 - 1e-9).all())  # Otherwise the oracle is none.
     assert float(ratio.max()) <= ABOVE[norm]
+
+
+STANDARD = {attack.name: attack for attack in suite("standard")}
+
+
+@pytest.mark.parametrize("shape", [(8,), (3, 5, 5)], ids=str)
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize(("attack", "classes"), [("apgd-ce", 2), ("apgd-t", 3), ("fab-t", 4)])
+def test_verdicts_at_a_fixed_radius_are_exact(attack, classes, norm, shape):
+    """At a radius a little below the optimum every image holds, and a little above it none."""
+    model, images, labels = case(shape, classes, count=5, seed=5)
+    least = optimum(model, images, labels, NORMS[norm])
+    radius = torch.cat([0.985 * least, (ABOVE[norm] + 0.005) * least])
+    # The usual projection in l2 falls short where the box cuts.
+    within = fl.threat_model(norm, eps=radius, **({"exact": True} if norm == "l2" else {}))
+    images, labels = images.repeat(2, *[1] * len(shape)), labels.repeat(2)
+    found = fl.maximize(STANDARD[attack].problem(model, images, labels, within=within))
+    change = torch.linalg.vector_norm((found - images).flatten(1), ord=NORMS[norm], dim=1)
+    assert bool((change <= radius).all())
+    assert (model(found).argmax(dim=1) == labels).tolist() == [True] * 5 + [False] * 5
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("norm", NORMS)
+def test_random_search_stays_inside_and_comes_near_the_optimum(norm, shape):
+    model, images, labels = case(shape, 2, count=5, seed=7, dtype=torch.float32)
+    least = optimum(model, images, labels, NORMS[norm])
+    radius = torch.cat([0.99 * least, 1.5 * least])
+    images, labels = images.repeat(2, *[1] * len(shape)), labels.repeat(2)
+    found = fl.maximize(fl.square(model, images, labels, within=fl.threat_model(norm, eps=radius), steps=300))
+    change = torch.linalg.vector_norm((found.double() - images.double()).flatten(1), ord=NORMS[norm], dim=1)
+    assert bool((change <= radius).all())
+    assert (model(found).argmax(dim=1) == labels).tolist() == [True] * 5 + [False] * 5
+
+
+def test_a_whole_suite_of_two_and_three_classes_just_works():
+    """The DLR losses need three and four classes; the difference of two logits stands in for them."""
+    for classes in (2, 3):
+        model, images, labels = case((2, 3, 3), classes, count=6)
+        least = optimum(model, images, labels, math.inf)
+        within = fl.threat_model("linf", eps=least.median().item() * 1.001)
+        attacks = [replace(attack, steps=min(attack.steps, 25)) for attack in (*suite("standard"), *suite("apgd"))]
+        for attack in attacks:
+            found = fl.maximize(attack.problem(model, images, labels, within=within))
+            held = model(found).argmax(dim=1) == labels
+            exact = least > least.median() * 1.001
+            assert bool((held >= exact).all())
+            if attack.name != "square":
+                assert held.tolist() == exact.tolist(), attack.name
+
+
+def test_targets_are_the_likeliest_wrong_classes_each_in_its_turn():
+    model, images, labels = case((8,), 5, count=3)
+    turns = Attack("t", loss="margin_targeted", steps=2, targets=9).problem(
+        model, images, labels, within=fl.threat_model("linf", eps=0.1), seed=0
+    )
+    order = model(images).argsort(dim=1, descending=True)
+    gaps = model(images) - model(images).gather(1, labels[:, None])
+    for turn in range(4):
+        for evaluation in (3 * turn, 3 * turn + 2):
+            expected = gaps.gather(1, order[:, turn + 1 : turn + 2])[:, 0]
+            torch.testing.assert_close(turns.objective.at(evaluation)(images), expected)
+    assert turns.restarts == 4
+
+
+def test_a_number_of_targets_beats_the_boundary_that_is_near_at_first():
+    model, images, labels = case((3, 5, 5), 6, count=16, seed=3)
+    within = fl.threat_model("l1", eps=1.0)
+    length = [
+        distances(
+            model, images, labels, fl.maximize(fl.fab(model, images, labels, within=within, steps=30, targets=t)), "l1"
+        )
+        for t in (1, 5)
+    ]
+    assert bool((length[1] <= length[0] + 1e-9).all())
+    assert bool((length[1] < length[0] * 0.99).any())

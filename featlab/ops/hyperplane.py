@@ -44,11 +44,11 @@ def _in_proportion(slope: Tensor, share: Tensor, room: Tensor, gap: Tensor) -> T
     """Return min(t share, room) with the least t >= 0 for which sum slope min(t share, room) = gap, or all room."""
     scale = slope.amax(dim=1, keepdim=True).double().clamp_min(torch.finfo(torch.float64).tiny)
     slope, left = slope / scale.to(slope.dtype), gap / scale[:, 0]
-    t = torch.zeros_like(left)
+    t, gains = torch.zeros_like(left), slope * share
     for _ in range(NEWTON):
         length = torch.minimum(t.to(slope.dtype)[:, None] * share, room)
-        gained = (slope * length).sum(dim=1, dtype=torch.float64)
-        steep = (slope * share * (length < room)).sum(dim=1, dtype=torch.float64)
+        gained = torch.linalg.vecdot(slope, length).double()
+        steep = torch.where(length < room, gains, 0.0).sum(dim=1).double()
         missing = left - gained
         more = torch.where((steep > 0) & (missing > 0), missing / steep.clamp_min(1e-300), 0.0)
         t = t + more
