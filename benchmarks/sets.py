@@ -70,15 +70,15 @@ def markdown(result: Mapping[str, Any], terms: Mapping[str, Any]) -> str:
 
 TEMPLATE = """# Which set of perturbations is the right one?
 
-Made by `python -m benchmarks.sets --table benchmarks/SETS.md`: {images} test images of {data}, suite {suite}, seed {seed};
-{versions}. One net for each set, so the intervals (95 %) are over the images and not over training seeds.
+Made by `python -m benchmarks.sets --table benchmarks/SETS.md`: {images} test images of {data}, suite {suite}, seed
+{seed}; {versions}. One net for each set, so the intervals (95 %) are over the images and not over training seeds.
 
 Robust accuracy in %. A row is a net by the set that it was trained in, a column the set that it is attacked in.
 
 {robust}
 
-Mean cosine of the input gradient with the image, and with the way to the mean of the likeliest wrong class (Etmann et al.
-2019), each beside its control: the same gradient with another example's.
+Mean cosine of the input gradient with the image, and with the way to the mean of the likeliest wrong class (Etmann et
+al. 2019), each beside its control: the same gradient with another example's.
 
 {aligned}
 
