@@ -1,5 +1,6 @@
 """Recorded iterations end as those of the loop itself, to the bit, whatever leaves and whatever the batch."""
 
+import contextlib
 import dataclasses
 
 import pytest
@@ -7,7 +8,16 @@ import torch
 from torch import nn
 
 import featlab as fl
-from featlab.recording import Calls, NotRecordableError, Recorder, rounded_up, structure, tensors_of, with_tensors
+from featlab.recording import (
+    Calls,
+    CudaGraphs,
+    NotRecordableError,
+    Recorder,
+    rounded_up,
+    structure,
+    tensors_of,
+    with_tensors,
+)
 
 from known import Ball, Cube
 
@@ -271,3 +281,70 @@ def test_structure_tells_apart_what_a_recording_holds_fixed():
     other = with_tensors({"b": 1, "a": (two, [None])}, [eps * 2])
     assert torch.equal(other["a"][0].eps, torch.full((3,), 2.0))
     assert two.eps.max() == 1.0
+
+
+class FakeCuda:
+    """What of torch.cuda a recording uses, without a device: it notes in which order, and captures by doing nothing."""
+
+    def __init__(self, monkeypatch, *, ending=None):
+        self.log, self.ending = [], ending
+        stream = type("Stream", (), {"wait_stream": lambda this, other: self.log.append("wait")})()
+        for name, value in {
+            "device": lambda device: contextlib.nullcontext(),
+            "stream": self.stream,
+            "current_stream": lambda: stream,
+            "Stream": lambda device: stream,
+            "graph_pool_handle": lambda: self.log.append("pool") or object(),
+            "CUDAGraph": type("Graph", (), {"replay": lambda this: self.log.append("replay")}),
+            "graph": self.graph,
+            "synchronize": lambda: self.log.append("synchronize"),
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, value)
+
+    @contextlib.contextmanager
+    def stream(self, stream):
+        self.log.append("side")
+        try:
+            yield
+        finally:
+            self.log.append("main")
+
+    @contextlib.contextmanager
+    def graph(self, graph, *, pool, stream):
+        self.log.append("capture")
+        try:
+            yield
+        finally:
+            if self.ending:
+                raise RuntimeError(self.ending)
+
+
+def test_a_capture_follows_on_warm_ups_that_all_begin_alike(monkeypatch):
+    cuda, backend = FakeCuda(monkeypatch), CudaGraphs(torch.device("cuda", 7))
+    again = backend.record(lambda: cuda.log.append("action"), prepare=lambda: cuda.log.append("prepare"))
+    again()
+    warm = ["prepare", "action"] * CudaGraphs.warm_ups
+    assert cuda.log == ["wait", "side", *warm, "pool", "capture", "action", "main", "wait", "replay"]
+    cuda.log.clear()
+    backend.record(lambda: None, prepare=lambda: None)
+    assert "pool" not in cuda.log, "recordings share one"
+    backend.release()
+    backend.record(lambda: None, prepare=lambda: None)
+    assert "pool" in cuda.log
+
+
+def test_a_failed_capture_says_what_failed_first(monkeypatch):
+    cuda = FakeCuda(monkeypatch, ending="the capture was invalidated before")
+    backend = CudaGraphs(torch.device("cuda", 7))
+
+    def action():
+        if "capture" in cuda.log:
+            raise RuntimeError("operation not permitted when stream is capturing\nand so on")
+
+    with pytest.raises(NotRecordableError, match=r"^operation not permitted when stream is capturing$"):
+        backend.record(action, prepare=lambda: None)
+    assert cuda.log[-2:] == ["synchronize", "main"]
+    cuda.log.clear()
+    with pytest.raises(NotRecordableError, match="invalidated"):
+        backend.record(lambda: None, prepare=lambda: None)
+    assert "pool" in cuda.log, "the pool of a failed capture is not used again"
