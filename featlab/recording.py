@@ -142,14 +142,15 @@ class Recording:
 class Recorder:
     """Takes steps by recordings, one for each kind of step and of batch; see the module.
 
-    A size is recorded when it has been wanted `patience` times, as recording costs as much as some steps. The first
-    replay is compared with the step itself. Where recording fails, or differs, there is one warning, and steps of that
-    kind are called as they are. What a step reads besides its batch (weights, say) must stay where it is in memory for
-    as long as it is recorded; `release` forgets all recordings. One at a time may use a recorder.
+    A size is recorded when it has been wanted `patience` times, as recording costs as much as some steps; of more than
+    `most` recordings the oldest is forgotten. The first replay is compared with the step itself. Where recording fails,
+    or differs, there is one warning, and steps of that kind are called as they are. What a step reads besides its batch
+    (weights, say) must stay where it is in memory for as long as it is recorded; `release` forgets all recordings. One
+    at a time may use a recorder.
     """
 
-    def __init__(self, backend: Backend, *, patience: int = 8) -> None:
-        self.backend, self.patience = backend, patience
+    def __init__(self, backend: Backend, *, patience: int = 8, most: int = 32) -> None:
+        self.backend, self.patience, self.most = backend, patience, most
         self.release()
 
     def release(self) -> None:
@@ -201,6 +202,9 @@ class Recorder:
         except NotRecordableError as error:
             self._kinds_refused.add(key[0])
             self.refuse(str(error))
+        if len(self._recordings) > self.most:
+            oldest = next(iter(self._recordings))
+            del self._recordings[oldest], self._wanted[oldest]
         return key in self._recordings
 
 

@@ -154,6 +154,15 @@ def test_a_size_is_recorded_when_it_has_been_wanted_often_enough():
     assert backend.recorded == 2
 
 
+def test_the_oldest_recording_makes_room():
+    backend, model = Noted(), Maze()
+    recorder = Recorder(backend, patience=0, most=2)
+    for count, recorded in ((8, 1), (12, 2), (16, 3), (12, 3), (8, 4)):
+        problem = problem_of(count, model=model, stop=False, steps=3)
+        assert torch.equal(fl.maximize(problem, recorder=recorder), fl.maximize(problem))
+        assert backend.recorded == recorded
+
+
 def test_recordings_follow_weights_in_place_and_are_made_anew_elsewhere():
     model, backend = Maze(), Noted()
     recorder = Recorder(backend, patience=0)
