@@ -12,9 +12,14 @@ from .attacks import pgd as pgd
 from .attacks import square as square
 from .attacks import transfer as transfer
 from .averages import expectation as expectation
+from .comparison import Alignment as Alignment
+from .comparison import alignment as alignment
+from .comparison import compare_sets as compare_sets
 from .datasets import Dataset as Dataset
 from .datasets import load_data as load_data
 from .datasets import open_data as open_data
+from .distortion import Distortions as Distortions
+from .distortion import minimal_distortion as minimal_distortion
 from .engine import Engine as Engine
 from .evaluation import Accuracy as Accuracy
 from .evaluation import Evaluation as Evaluation
@@ -22,6 +27,7 @@ from .evaluation import accuracy as accuracy
 from .evaluation import curve as curve
 from .evaluation import evaluate as evaluate
 from .evaluation import predict as predict
+from .evaluation import robust_to_all as robust_to_all
 from .freezing import frozen as frozen
 from .models import Classifier as Classifier
 from .models import Layer as Layer
@@ -57,8 +63,12 @@ from .rules import Adam as Adam
 from .rules import Momentum as Momentum
 from .rules import Steepest as Steepest
 from .rules import StepRule as StepRule
+from .sanity import Symptom as Symptom
+from .sanity import symptoms as symptoms
 from .smallest import DDN as DDN
 from .smallest import FAB as FAB
+from .smoothing import Certificates as Certificates
+from .smoothing import certify as certify
 from .sparse_adaptive import SparseAPGD as SparseAPGD
 from .threat_models import Key as Key
 from .threat_models import ThreatModel as ThreatModel

@@ -41,6 +41,26 @@ class TensorData:
         return len(self.labels)
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some rows of data, read when they are asked for."""
+
+    data: Data
+    index: Rows
+
+    @property
+    def labels(self) -> Labels:
+        """Their labels."""
+        return self.data.labels[self.index]
+
+    def images(self, index: Rows, /) -> Images:
+        """Return some of them."""
+        return self.data.images(self.index[index])
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
 def as_data(data: Data | tuple[Images, Labels]) -> Data:
     """Return a pair of tensors as data, after checking it; data is returned as it is."""
     if not isinstance(data, tuple):

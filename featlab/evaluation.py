@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from featlab.attacks import Attack, Model, suite
 from featlab.data import Data, as_data, batches, check_images
 from featlab.engine import Engine
 from featlab.engine import engine as engine_of
 from featlab.freezing import frozen
+from featlab.models.classifier import fingerprint
 from featlab.objectives import cross_entropy
 from featlab.problem import maximize
 from featlab.recording import Recorder
+from featlab.runs import Ledger, Terms
 from featlab.threat_models import ThreatModel
 from featlab.types import Images, Labels, Progress, Rows, Seeds, Verdicts, silent
+
+UNTRIED: Final = -1
+"""The verdict of an attack on an image that it was not tried on: 1 says that the image held, 0 that it did not."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +83,24 @@ class Evaluation:
             "clean": self.clean.record(),
             "robust": self.robust.record(),
             "threat_model": self.threat_model,
-            "attacks": [{**_describe(attack), "left": left.record()} for attack, left in self.after],
+            "attacks": [{**described(attack), "left": left.record()} for attack, left in self.after],
             "seed": self.seed,
         }
 
 
-def _describe(attack: Attack) -> dict[str, object]:
+def robust_to_all(reports: Sequence[Evaluation]) -> Accuracy:
+    """Return the share of examples that hold in every one of several threat models: robust accuracy in their union.
+
+    The reports must be of one model on the same examples.
+    Source: Tramer and Boneh 2019, section 2 (R^max_adv).
+    """
+    if not reports or any(len(each.held) != len(reports[0].held) for each in reports):
+        raise ValueError("robust_to_all needs one report or more, all on the same examples")
+    return Accuracy.of(torch.stack([each.held for each in reports]).all(dim=0))
+
+
+def described(attack: Attack) -> dict[str, object]:
+    """Return an attack as plain values."""
     return {**asdict(attack), "rule": repr(attack.rule)}
 
 
@@ -121,6 +141,7 @@ def evaluate(
     engine: str | Engine = "auto",
     batch_size: int = 512,
     seed: int = 0,
+    checkpoint: Path | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
     """Return clean and robust accuracy under an ensemble of attacks.
@@ -129,14 +150,22 @@ def evaluate(
     only if no attack has it. Whether an attack has an image is judged once more on the returned image itself, by the
     model as it is, whatever copy of it the `engine` lets the attack follow: "auto" one that computes the same bits,
     "fast" the quickest. An image that only the copy was fooled by is attacked again through the model itself.
+    `checkpoint` is a file that holds the verdicts of every attack on every example (1 held, 0 fooled, -1 not tried)
+    while and after it runs: the same call goes on from there, to the same result. A file made with another model, data
+    or arguments is a ValueError.
     """
-    data = as_data(data)
-    clean = correct(model, data, batch_size=batch_size)
+    data, attacks = as_data(data), attacks_of(suite)
+    arguments: dict[str, object] = {"within": repr(within), "attacks": [described(each) for each in attacks]}
+    arguments |= {"engine": repr(engine), "batch_size": batch_size, "seed": seed}
+    ledger = Ledger.open(checkpoint, terms(model, data, arguments) if checkpoint else {})
+    clean = _clean(model, data, ledger, batch_size=batch_size)
     held, after = clean, []
-    trial = _Trial.of(model, data, engine=engine, batch_size=batch_size, seed=seed)
-    for attack in _attacks(suite):
-        held = trial.hold(held, attack, within, progress=progress)
+    trial = Trial.of(model, data, engine=engine, batch_size=batch_size, seed=seed)
+    for number, attack in enumerate(attacks):
+        verdicts = ledger.column(f"{number}-{attack.name}", len(data), unknown=UNTRIED, dtype=torch.int8)
+        held = trial.hold(held, attack, within, verdicts=verdicts, save=ledger.save, progress=progress)
         after.append((attack, Accuracy.of(held)))
+    ledger.save(now=True)
     return Evaluation(
         clean=Accuracy.of(clean),
         robust=Accuracy.of(held),
@@ -146,6 +175,27 @@ def evaluate(
         correct=clean,
         held=held,
     )
+
+
+def _clean(model: Model, data: Data, ledger: Ledger, *, batch_size: int) -> Verdicts:
+    """Return which examples are answered rightly without attack, from the ledger where it knows."""
+    known = ledger.column("clean", len(data), unknown=UNTRIED, dtype=torch.int8)
+    if bool((known == UNTRIED).any()):
+        known.copy_(correct(model, data, batch_size=batch_size))
+    return known == 1
+
+
+def terms(model: Model, data: Data, arguments: Terms) -> Terms:
+    """Return what a result is a function of: the arguments, and digests of the model and the data.
+
+    A model that is no module is known by its name alone; of large data all labels and 256 images are looked at.
+    """
+    named = {"name": getattr(model, "__qualname__", type(model).__qualname__)}
+    state = model.state_dict() if isinstance(model, nn.Module) else {}
+    seen = hashlib.sha256(data.labels.contiguous().numpy().tobytes())
+    some = torch.linspace(0, max(len(data) - 1, 0), min(len(data), 256)).long()
+    seen.update(data.images(some).contiguous().cpu().numpy().tobytes())
+    return {"model": fingerprint(state, named), "data": seen.hexdigest(), **arguments, "torch": torch.__version__}
 
 
 def curve(
@@ -165,10 +215,10 @@ def curve(
     """
     data = as_data(data)
     held, points = correct(model, data, batch_size=batch_size), []
-    trial = _Trial.of(model, data, engine=engine, batch_size=batch_size, seed=seed)
+    trial = Trial.of(model, data, engine=engine, batch_size=batch_size, seed=seed)
     progress("curve", 0, len(along))
     for within in along:
-        for attack in _attacks(suite):
+        for attack in attacks_of(suite):
             held = trial.hold(held, attack, within)
         points.append(Accuracy.of(held))
         progress("curve", len(points), len(along))
@@ -176,7 +226,7 @@ def curve(
 
 
 @dataclass(frozen=True, eq=False)
-class _Trial:
+class Trial:
     """A model on trial: the copy of it that attacks follow, and whether it answers the same images twice alike."""
 
     model: Model
@@ -188,26 +238,46 @@ class _Trial:
     recorder: Recorder | None
 
     @staticmethod
-    def of(model: Model, data: Data, *, engine: str | Engine, batch_size: int, seed: int) -> _Trial:
+    def of(model: Model, data: Data, *, engine: str | Engine, batch_size: int, seed: int) -> Trial:
         """Return the trial, with the model prepared once for all attacks."""
         follow = engine_of(engine).prepare(model)
         first = data.images(torch.arange(min(len(data), 16))).to(device_of(model))
         steady = is_steady(follow, first)
         recorder = engine_of(engine).recorder(first.device) if steady else None
-        return _Trial(model, follow, data, batch_size, seed, steady, recorder)
+        return Trial(model, follow, data, batch_size, seed, steady, recorder)
 
-    def hold(self, held: Verdicts, attack: Attack, within: ThreatModel, *, progress: Progress = silent) -> Verdicts:
-        """Return which of the images that held so far hold against one more attack."""
+    def hold(
+        self,
+        held: Verdicts,
+        attack: Attack,
+        within: ThreatModel,
+        *,
+        verdicts: Tensor | None = None,
+        save: Callable[[], None] = lambda: None,
+        progress: Progress = silent,
+    ) -> Verdicts:
+        """Return which of the images that held so far hold against one more attack.
+
+        `verdicts` are filled in, and not asked for again where they are known; `save` is called after each batch.
+        """
         done, total, held = 0, int(held.sum()), held.clone()
+        verdicts = torch.full(held.shape, UNTRIED, dtype=torch.int8) if verdicts is None else verdicts
         progress(attack.name, done, total)
+        # The batches are those of a run from the start: a matrix product may depend on its batch in the last bit.
         for index in held.nonzero()[:, 0].split(self.batch_size):
-            held[index] = self._withstood(attack, within.rows(index.to(device_of(self.model))), index, first=done == 0)
+            if bool((verdicts[index] == UNTRIED).any()):
+                rows = within.rows(index.to(device_of(self.model)))
+                verdicts[index] = self.withstood(attack, rows, index, first=done == 0)[0].to(torch.int8)
+                save()
+            held[index] = verdicts[index] == 1
             done += len(index)
             progress(attack.name, done, total)
         return held
 
-    def _withstood(self, attack: Attack, within: ThreatModel, index: Rows, *, first: bool) -> Verdicts:
-        """Return which rows of a batch the model still answers rightly after the attack."""
+    def withstood(
+        self, attack: Attack, within: ThreatModel, index: Rows, *, first: bool = False
+    ) -> tuple[Verdicts, Images]:
+        """Return which rows of a batch the model still answers rightly after the attack, and the images found."""
         device = device_of(self.model)
         images, labels = self.data.images(index).to(device), self.data.labels[index].to(device)
         if first:
@@ -217,9 +287,10 @@ class _Trial:
         if self.follow is not self.model:
             again = (held & (predict(self.follow, found) != labels)).nonzero()[:, 0]
             rows, examples = within.rows(again), index[again.cpu()]
-            found = self._attacked(self.model, attack, images[again], labels[again], within=rows, examples=examples)
-            held[again] = predict(self.model, found) == labels[again]
-        return held.cpu()
+            through = self._attacked(self.model, attack, images[again], labels[again], within=rows, examples=examples)
+            found = found.index_copy(0, again, through)
+            held[again] = predict(self.model, through) == labels[again]
+        return held.cpu(), found
 
     def _attacked(
         self, through: Model, attack: Attack, images: Images, labels: Labels, *, within: ThreatModel, examples: Seeds
@@ -237,7 +308,8 @@ def is_steady(model: Model, images: Images) -> bool:
         return torch.equal(model(images), model(images))
 
 
-def _attacks(chosen: str | Sequence[Attack]) -> Sequence[Attack]:
+def attacks_of(chosen: str | Sequence[Attack]) -> Sequence[Attack]:
+    """Return the attacks of a suite, given by its name or itself."""
     return suite(chosen) if isinstance(chosen, str) else chosen
 
 

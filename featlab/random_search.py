@@ -194,7 +194,8 @@ def _pyramid(height: int, width: int) -> Tensor:
     distance = torch.maximum(rows.abs()[:, None], columns.abs()[None, :])
     tail = torch.tensor([1.0 / (k + 1) ** 2 for k in range(int(distance.max()) + 1)]).flip(0).cumsum(0).flip(0)
     pyramid: Tensor = tail[distance]
-    return pyramid / torch.linalg.vector_norm(pyramid)
+    unit: Tensor = pyramid / torch.linalg.vector_norm(pyramid)
+    return unit
 
 
 def _tiles(draw: _Draw, shape: tuple[int, int, int], like: Tensor) -> Tensor:

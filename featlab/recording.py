@@ -165,9 +165,16 @@ class Recorder:
     def __call__(self, step: Callable[[B], B], batch: B) -> B:
         """Return step(batch), which may lie in buffers: it holds until the next call."""
         kind = _kind(step)
-        recording = self._ready(step, batch, kind)
-        if recording is None:
+        if kind in self._kinds_refused:
             return step(batch)
+        recording = self._loaded(batch, kind)
+        if recording is None:
+            full = batch.rows(filled(len(batch), device=tensors_of(batch)[0].device))
+            recording = self._recorded(step, full, kind)
+            if recording is None:
+                # Rounded up all the same: how a model rounds must not depend on what has been recorded when.
+                return batch.over(step(full))
+            load(full, recording.buffers)
         recording.again()
         after = batch.over(recording.buffers)
         self._latest = after, kind, recording
@@ -179,33 +186,30 @@ class Recorder:
             self._refused.add(reason)
             warnings.warn(f"steps are not recorded, so they take longer: {reason}", RuntimeWarning, stacklevel=3)
 
-    def _ready(self, step: Callable[[B], B], batch: B, kind: Hashable) -> Recording | None:
-        """Return a recording of the step with the batch in its buffers; None where it is to be called as it is."""
-        if self._latest is not None and self._latest[0] is batch and self._latest[1] == kind:
-            return self._latest[2]  # The batch is what the last replay left in the buffers.
-        if kind in self._kinds_refused:
+    def _loaded(self, batch: object, kind: Hashable) -> Recording | None:
+        """Return the recording whose last replay has left just this batch in its buffers."""
+        if self._latest is None or self._latest[0] is not batch or self._latest[1] != kind:
             return None
-        full = batch.rows(filled(len(batch), device=tensors_of(batch)[0].device))
-        key = (kind, structure(full))
-        if key not in self._recordings and not self._record(step, full, key):
-            return None
-        load(full, self._recordings[key].buffers)
-        return self._recordings[key]
+        return self._latest[2]
 
-    def _record(self, step: Callable[[B], B], batch: B, key: tuple[Hashable, Hashable]) -> bool:
-        """Record a step if it is time to, and return whether there is a recording now."""
+    def _recorded(self, step: Callable[[B], B], batch: B, kind: Hashable) -> Recording | None:
+        """Return the recording for a batch, made now if it is time to; None where there is none."""
+        key = (kind, structure(batch))
+        if key in self._recordings:
+            return self._recordings[key]
         self._wanted[key] = self._wanted.get(key, 0) + 1
         if self._wanted[key] <= self.patience:
-            return False
+            return None
         try:
             self._recordings[key] = recorded(step, batch, self.backend)
         except NotRecordableError as error:
-            self._kinds_refused.add(key[0])
+            self._kinds_refused.add(kind)
             self.refuse(str(error))
+            return None
         if len(self._recordings) > self.most:
             oldest = next(iter(self._recordings))
             del self._recordings[oldest], self._wanted[oldest]
-        return key in self._recordings
+        return self._recordings[key]
 
 
 def recorded(step: Callable[[B], B], batch: B, backend: Backend) -> Recording:

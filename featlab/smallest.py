@@ -13,6 +13,10 @@ from featlab.threat_models import Key, ThreatModel, spread
 from featlab.types import Images, PerExample, Points, Scores
 
 
+SPARSER = 1.5
+"""By how much fewer values move than are changed (Croce and Hein 2021, section 4)."""
+
+
 def counters(points: Points, *, steps: int) -> State:
     """Return what a rule needs to know how far its schedule is: the step's number and the number of steps."""
     number = torch.zeros(len(points), dtype=torch.int64, device=points.device)
@@ -91,14 +95,22 @@ def _length(within: ThreatModel, points: Points, start: Points) -> Scores:
     return length
 
 
+def _sparse(within: ThreatModel, points: Points, origin: Points) -> ThreatModel:
+    """Return the set whose steps are a little sparser than the change so far; a fifth of the values where none is."""
+    size = points[:1].numel()
+    changed = (points != origin).flatten(1).sum(dim=1).double()
+    return within.sparse(torch.where(changed > 0, changed / SPARSER, size / 5).clamp_min(1.0) / size)
+
+
 @dataclass(frozen=True)
 class DDN(StepRule):
     """Decoupled direction and norm: steepest steps on a sphere that shrinks by `rate` when the score is positive.
 
     d' = d + s r steepest(grad), with the radius r and the step size s, then r' = r (1 - rate) or r (1 + rate), and the
-    next point is P(center + r' d' / |d'|). Step size and rate fall along half a cosine, to a hundredth at the last
-    step. The first radius is the distance to the linearised boundary, so there is no scale to choose. The score is to
-    be positive exactly where an example is finished.
+    next point is the one of the sphere of radius r' and the box that is nearest to center + d'. Step size and rate fall
+    along half a cosine, to a hundredth at the last step. The first radius is the distance to the linearised boundary,
+    so there is no scale to choose. Where steps can be sparse (l1), each moves 2/3 of as many values as are changed.
+    The score is to be positive exactly where an example is finished.
     Source: Rony et al. 2019, section 4 and algorithm 1 (there in l2, with a first radius of 1 and a constant rate);
     the falling rate and the first radius: Pintor et al. 2021 (FMN), section 2.
     """
@@ -131,9 +143,11 @@ class DDN(StepRule):
         sign = torch.where(scores > 0, -1.0, 1.0).double()
         size = torch.where(size.isnan(), first, size * (1 + self.rate * falls * sign))
         pace = torch.as_tensor(step_size, dtype=torch.float64, device=size.device) * falls * size
-        change = points - origin + spread(pace, points) * within.steepest(grad)
+        uphill = _sparse(within, points, origin).steepest(within.admissible(grad, points))
+        change = points - origin + spread(pace, points) * uphill
         length = _length(within, change, torch.zeros_like(change))
-        factor = torch.where(length > 0, size / length.clamp_min(1e-300), 0.0)
-        moved = within.project(origin + spread(factor, points) * change, center)
+        # Too short a change is scaled up; too long a one has its nearest point on the sphere, which in l1 is sparse.
+        factor = torch.where(length > 0, size / length.clamp_min(1e-300), 1.0).clamp_min(1.0)
+        moved = within.resized(size).project(origin + spread(factor, points) * change, center)
         moved = moved if out is None else out.copy_(moved)
         return moved, {**state, "number": state["number"] + 1, "size": size}

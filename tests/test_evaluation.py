@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 import featlab as fl
+from featlab.files import read_tensors
 
-from known import Cube
+from known import Cube, Linear
 
 
 def test_wilson_interval_against_its_quadratic():
@@ -76,3 +77,57 @@ def test_bad_images_are_refused(linear, middle):
         fl.evaluate(linear, (middle * 255, torch.zeros(64, dtype=torch.int64)), within=Cube(0.1))
     with pytest.raises(ValueError, match="suite must be one of"):
         fl.evaluate(linear, (middle, torch.zeros(64, dtype=torch.int64)), within=Cube(0.1), suite="pdg")
+
+
+def test_an_evaluation_that_was_stopped_goes_on_to_the_same_result(linear, middle, tmp_path):
+    labels, path = linear(middle).argmax(dim=1), tmp_path / "verdicts.safetensors"
+    options = {"within": Cube(0.015), "suite": "pgd", "batch_size": 16}
+    whole = fl.evaluate(linear, (middle, labels), **options)
+    asked = []
+
+    class Counted(Linear):
+        def forward(self, images):
+            asked.append(len(images))
+            return super().forward(images)
+
+    counted = Counted(linear.weight.detach(), linear.bias.detach())
+    for stop in ("pgd-ce", "pgd-margin"):
+
+        def interrupt(stage, done, total, stop=stop):
+            if stage == stop and 16 <= done < total:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            fl.evaluate(counted, (middle, labels), **options, checkpoint=path, progress=interrupt)
+    again = fl.evaluate(counted, (middle, labels), **options, checkpoint=path)
+    assert again.record() == whole.record()
+    assert torch.equal(again.held, whole.held)
+    asked.clear()
+    assert fl.evaluate(counted, (middle, labels), **options, checkpoint=path).record() == whole.record()
+    assert sum(asked) <= 64  # All verdicts are known; only whether it answers twice alike is asked.
+    kept = read_tensors(path)[0]
+    assert kept["0-pgd-ce"].eq(-1).sum() == 0
+    assert torch.equal(kept["1-pgd-margin"] == -1, kept["0-pgd-ce"] != 1)
+    assert torch.equal(kept["2-mi-fgsm"] == 1, whole.held)
+
+
+@pytest.mark.parametrize("change", ["seed", "within", "suite", "model", "data"])
+def test_verdicts_of_another_evaluation_are_refused(linear, middle, tmp_path, change):
+    labels = linear(middle).argmax(dim=1)
+    options = {"within": Cube(0.01), "suite": "quick", "checkpoint": tmp_path / "verdicts.safetensors"}
+    fl.evaluate(linear, (middle, labels), **options)
+    other = {"seed": {"seed": 1}, "within": {"within": Cube(0.02)}, "suite": {"suite": "pgd"}}.get(change, {})
+    model = Linear(linear.weight.detach() * 2, linear.bias.detach()) if change == "model" else linear
+    data = (middle.flip(0), labels.flip(0)) if change == "data" else (middle, labels)
+    with pytest.raises(ValueError, match="with other arguments"):
+        fl.evaluate(model, data, **{**options, **other})
+
+
+def test_the_union_counts_what_holds_in_every_set(linear, middle):
+    labels = linear(middle).argmax(dim=1)
+    first, second = (fl.evaluate(linear, (middle, labels), within=Cube(eps), suite="quick") for eps in (0.01, 0.02))
+    assert fl.robust_to_all([first, second]) == second.robust  # One set lies in the other.
+    wrong = fl.evaluate(linear, (middle, 1 - labels), within=Cube(0.01), suite="quick")
+    assert fl.robust_to_all([first, wrong]).accuracy == 0
+    with pytest.raises(ValueError, match="all on the same examples"):
+        fl.robust_to_all([])

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import torch
+
 from featlab.adaptive import APGD
-from featlab.averages import RandomMap, expectation
+from featlab.averages import RandomMap, Turns, expectation
 from featlab.data import check_images, check_labels
+from featlab.freezing import frozen
 from featlab.names import lookup
 from featlab.objectives import (
     Objective,
@@ -110,6 +113,33 @@ def uphill(
         return TARGETED[loss](model, labels, targets)
     away = lookup("loss", loss, LOSSES)(model, labels)
     return -away if targeted else away
+
+
+def towards(model: Model, images: Images, labels: Labels, *, loss: str, count: int, length: int) -> Turns:
+    """Return a targeted loss towards each of `count` wrong classes in turn, for `length` evaluations each.
+
+    The classes come in the order in which the model finds them likely at the image itself; where it has fewer, it is
+    all of them, and where it has too few for the loss it is the difference of two logits.
+    """
+    with frozen(model), torch.no_grad():
+        logits = model(images)
+    classes = logits.shape[1]
+    if classes < 2 or count < 1:
+        raise ValueError(f"there is no wrong class to aim at: the model has {classes} classes, and {count} are wanted")
+    wrong = logits.scatter(1, labels[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
+    name = fitting(loss, classes)
+    ranks = range(min(count, classes - 1))
+    return Turns(tuple(uphill(model, labels, loss=name, targets=wrong[:, rank]) for rank in ranks), length)
+
+
+NEEDS: dict[str, tuple[int, str]] = {"dlr": (3, "margin"), "dlr_targeted": (4, "margin_targeted")}
+"""How many classes a loss needs, and the loss that stands in where there are fewer."""
+
+
+def fitting(loss: str, classes: int) -> str:
+    """Return the loss, or the one that stands in where there are too few classes for it."""
+    least, other = NEEDS.get(loss, (0, loss))
+    return loss if classes >= least else other
 
 
 def apgd(

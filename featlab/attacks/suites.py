@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from featlab.adaptive import APGD
-from featlab.attacks.gradient import Model, sparsely, uphill
+from featlab.attacks.gradient import NEEDS, Model, fitting, sparsely, towards, uphill
 from featlab.averages import Turns, expectation
 from featlab.data import check_images, check_labels
 from featlab.freezing import frozen
@@ -90,31 +90,19 @@ class Attack:
         """Return what the attack climbs: one loss, or one towards each of the likeliest wrong classes in turn."""
         check_images(images)
         check_labels(labels, count=len(images))
+        if self.targets:
+            # A threat model with several variants has each of them in each turn.
+            length = self.restarts * getattr(within, "variants", 1) * (self.steps + 1)
+            turns = towards(model, images, labels, loss=self.loss, count=self.targets, length=length)
+            return replace(turns, turns=tuple(self._drawn(turn, seed, examples) for turn in turns.turns))
+        loss = self.loss
+        if loss in NEEDS:
+            with frozen(model), torch.no_grad():
+                loss = fitting(loss, model(images[:1]).shape[1])
+        return self._drawn(uphill(model, labels, loss=loss), seed, examples)
 
-        def drawn(score: Objective) -> Objective:
-            return score if self.draws == 1 else expectation(score, draws=self.draws, seed=seed, examples=examples)
-
-        if not (self.targets or self.loss in CLASSES):
-            return drawn(uphill(model, labels, loss=self.loss))
-        with frozen(model), torch.no_grad():
-            logits = model(images)
-        classes = logits.shape[1]
-        loss = self.loss if CLASSES.get(self.loss, 0) <= classes else FEWER[self.loss]
-        if not self.targets:
-            return drawn(uphill(model, labels, loss=loss))
-        wrong = logits.scatter(1, labels[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
-        ranks = range(min(self.targets, classes - 1))
-        turns = tuple(drawn(uphill(model, labels, loss=loss, targets=wrong[:, rank])) for rank in ranks)
-        # A threat model with several variants has each of them in each turn.
-        variants: int = getattr(within, "variants", 1)
-        return Turns(turns, self.restarts * variants * (self.steps + 1))
-
-
-CLASSES: dict[str, int] = {"dlr": 3, "dlr_targeted": 4}
-"""How many classes a loss needs."""
-
-FEWER: dict[str, str] = {"dlr": "margin", "dlr_targeted": "margin_targeted"}
-"""The loss that stands in where there are fewer."""
+    def _drawn(self, score: Objective, seed: int, examples: Seeds | None) -> Objective:
+        return score if self.draws == 1 else expectation(score, draws=self.draws, seed=seed, examples=examples)
 
 
 def apgd_targeted(count: int) -> tuple[Attack, ...]:

@@ -14,6 +14,8 @@ from featlab.names import lookup
 
 COMMANDS = {
     "attack": ("featlab.cli.attack:attack", "Write the adversarial images of a model."),
+    "certify": ("featlab.cli.certify:certify", "Certified accuracy of a model under random noise."),
+    "compare-sets": ("featlab.cli.compare:compare_sets", "Models against threat models: which set is the right one?"),
     "data": ("featlab.cli.data:data", "Data sets, their mirrors and checksums."),
     "dataset": ("featlab.cli.dataset:dataset", "Build, check, import and export constructed data sets."),
     "demo": ("featlab.cli.demo:demo", "Run the central experiment on real images."),
