@@ -165,12 +165,12 @@ class Recorder:
     def __call__(self, step: Callable[[B], B], batch: B) -> B:
         """Return step(batch), which may lie in buffers: it holds until the next call."""
         kind = _kind(step)
-        if kind in self._kinds_refused:
-            return step(batch)
         recording = self._loaded(batch, kind)
         if recording is None:
             full = batch.rows(filled(len(batch), device=tensors_of(batch)[0].device))
             recording = self._recorded(step, full, kind)
+            if kind in self._kinds_refused:
+                return step(batch)
             if recording is None:
                 # Rounded up all the same: how a model rounds must not depend on what has been recorded when.
                 return batch.over(step(full))
@@ -194,6 +194,8 @@ class Recorder:
 
     def _recorded(self, step: Callable[[B], B], batch: B, kind: Hashable) -> Recording | None:
         """Return the recording for a batch, made now if it is time to; None where there is none."""
+        if kind in self._kinds_refused:
+            return None
         key = (kind, structure(batch))
         if key in self._recordings:
             return self._recordings[key]
