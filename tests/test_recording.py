@@ -357,3 +357,17 @@ def test_a_failed_capture_says_what_failed_first(monkeypatch):
     with pytest.raises(NotRecordableError, match="invalidated"):
         backend.record(lambda: None, prepare=lambda: None)
     assert "pool" in cuda.log, "the pool of a failed capture is not used again"
+
+
+class Sized(Maze):
+    """A model that answers a little otherwise in batches of another size, as libraries of convolutions do."""
+
+    def forward(self, images):
+        return super().forward(images) * (1 + 0.01 * len(images))
+
+
+def test_results_do_not_depend_on_what_has_been_recorded_when():
+    problem = problem_of(21, model=Sized(), step_size=0.004)
+    found = [fl.maximize(problem, recorder=Recorder(Calls(), patience=patience)) for patience in (0, 2, 99)]
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
