@@ -163,7 +163,7 @@ def test_it_is_written_as_text(tmp_path, images):
     ("options", "message"),
     [
         ({"eps": -1.0}, "eps must be a number >= 0, got -1.0"),
-        ({"eps": 1.0, "reach": 0.0}, "reach must be > 0"),
+        ({"eps": 1.0, "size": 0.0}, "size must be > 0"),
         ({"eps": 1.0, "tries": 0}, "tries >= 1"),
         ({"eps": 1.0, "layers": ("conv9",)}, "names of the net's modules"),
         ({"eps": 1.0, "layers": ()}, "names of the net's modules"),
