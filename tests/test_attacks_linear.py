@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import featlab as fl
+from featlab.attacks import Attack, suite
 
 SHAPES = [(8,), (4, 6), (3, 5, 5)]
 NORMS = {"linf": math.inf, "l2": 2.0, "l1": 1.0}
