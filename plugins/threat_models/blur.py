@@ -29,8 +29,8 @@ class Blur(fl.ThreatModel):
     (the sum of the two along the axes, for the kind "gaussian"). That is the discrete kernel whose variance is exactly
     p_i sigma^2: it has no negative values, so that images stay in [0, 1]; it is smooth at p = 0, where it is the
     identity and has a gradient, as a sampled exp(-x^2 / 2 s^2) has none.
-    Source: Hendrycks and Dietterich 2019, section 3 (blurs); kernel: Lindeberg 1990, "Scale-space for discrete
-    signals", section V.
+    Source: Hendrycks and Dietterich 2019, section 4.1 (blurs); kernel: Lindeberg 1990, "Scale-space for discrete
+    signals".
     """
 
     sigma: float

@@ -33,8 +33,8 @@ class Frequency(fl.ThreatModel):
     lies in the band up to rounding until the cut, which adds other frequencies where it acts, as it must.
     In the max norm, the projection cuts to the ball and to the band in turn and then scales into both; the result lies
     in both, but is not the very nearest such point.
-    Source: Guo, Frank and Weinberger 2019, "Low frequency adversarial perturbation", section 3; Sharma, Ding and
-    Brubaker 2019, section 3; Yin et al. 2019, "A Fourier perspective on model robustness", section 3.
+    Source: Guo, Frank and Weinberger 2019, "Low frequency adversarial perturbation"; Sharma, Ding and Brubaker 2019,
+    "On the effectiveness of low frequency perturbations"; Yin et al. 2019, "A Fourier perspective on model robustness".
     """
 
     eps: float | torch.Tensor

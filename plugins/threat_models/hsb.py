@@ -21,8 +21,8 @@ class HSB(Offsets):
 
     R a rotation, and colours beyond [0, 1] are cut. Neither hue nor saturation changes the luminance of a pixel, nor a
     grey one at all: of images with one channel only the brightness changes. `hue` is in [0, 180], the others in [0, 1].
-    Source: Hosseini and Poovendran 2018, "Semantic adversarial examples", section 3, whose shifts of hue and saturation
-    these are in a space where they are linear; Bhattad et al. 2020, section 3.1 (colourisation).
+    Source: Hosseini and Poovendran 2018, "Semantic adversarial examples", whose shifts of hue and saturation in HSV
+    these are, in a space where they are smooth; Bhattad et al. 2020 (colourisation).
     """
 
     eps: float | torch.Tensor = 1.0

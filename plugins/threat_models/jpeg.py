@@ -24,7 +24,7 @@ class JPEG(Offsets):
     all of this can be differentiated, and eps = 1/2 is as far as the rounding of JPEG itself leads. Images are covered
     by whole blocks, of which what lies outside is cut off.
     Source: Shin and Song 2017, "JPEG-resistant adversarial images"; Kang et al. 2019, "Testing robustness against
-    unforeseen adversaries", section 4 (JPEG); tables: ITU-T T.81 (1992), annex K.
+    unforeseen adversaries" (JPEG); tables: ITU-T T.81 (1992), annex K.
     """
 
     most: ClassVar[float] = 2040.0  # A coefficient of values in [-1, 1] is at most 8, and a step at least 1 / 255.

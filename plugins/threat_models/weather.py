@@ -20,10 +20,10 @@ class Fog(Offsets):
     The fog is a fractal, fog = sum_k w_k P_k: P_k is a grid of 2^k + 1 by 2^k + 1 random values, in [0, eps],
     interpolated bilinearly to the size of the image, for k = 0, 1, ... `octaves` - 1; w_k falls by `decay` from each
     grid to the next and has sum 1. Points are the values of all grids, (batch, values). `light` in [0, 1] is the fog's
-    own brightness. Points of 0 are no fog: the set contains the image, other than that of the source, where there is
-    always fog.
-    Source: Kang et al. 2019, "Testing robustness against unforeseen adversaries", section 4 (fog); Hendrycks and
-    Dietterich 2019, section 3; fractal: Fournier, Fussell and Carpenter 1982 (midpoint displacement).
+    own brightness. Points of 0 are no fog: the set contains the image, unlike that of the source, where there is always
+    fog.
+    Source: Kang et al. 2019, "Testing robustness against unforeseen adversaries" (fog); Hendrycks and
+    Dietterich 2019, section 4.1; fractal: Fournier, Fussell and Carpenter 1982 (midpoint displacement).
     """
 
     one_sided: ClassVar[bool] = True
@@ -75,8 +75,8 @@ class Snow(Offsets):
     that across; `angle` is the direction's degrees below the horizontal, and layers differ from it by up to 15 degrees
     and are down to half as large. Flakes before one another hide as filters do: light passes t = prod_i (1 - p_i)^k_i,
     with k_i <= 1 the streak of flake i. Points of 0 are no snow.
-    Source: Kang et al. 2019, "Testing robustness against unforeseen adversaries", section 4 (snow); Hendrycks and
-    Dietterich 2019, section 3.
+    Source: Kang et al. 2019, "Testing robustness against unforeseen adversaries" (snow); Hendrycks and
+    Dietterich 2019, section 4.1.
     """
 
     one_sided: ClassVar[bool] = True
