@@ -76,11 +76,13 @@ def test_the_search_is_quick_and_safe_whatever_the_distance():
         value = points[:, 0].double()
         jump = torch.where(value > 0.3, 2.0, 0.1)
         nothing = torch.where(value > 0, torch.nan, 0.0)
-        return torch.stack([value[0] ** 3, 100 * value[1] ** 2, jump[2], nothing[3]])
+        return torch.stack([value[0] ** 9, 100 * value[1] ** 2, jump[2], nothing[3]])
 
     found = backtracked(distance, far, center, limit=limit, tries=12)[:, 0]
-    assert abs(found[0] - 0.5 ** (1 / 3)) < 1e-3
+    assert abs(found[0] - 0.5 ** (1 / 9)) < 1e-3
     assert abs(found[1] - 1e-5**0.5) < 1e-5
+    quick = backtracked(lambda points: points[:, 0].double() ** 9, far[:1], center[:1], limit=limit[:1], tries=6)
+    assert abs(quick - 0.5 ** (1 / 9)) < 5e-4
     assert 0.2 < found[2] <= 0.3
     assert found[3] == 0
 
