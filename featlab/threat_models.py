@@ -41,7 +41,8 @@ class ThreatModel(ABC):
 
     Three methods say what the set is; the others have defaults. `decode` lets what moves differ from the image:
     a pose, a flow field, Fourier coefficients. Every argument with a batch dimension may be split along it: no method
-    lets examples influence each other.
+    lets examples influence each other. Where steps and `decode` read no value of a tensor (no `item`, no `if` on one),
+    whole iterations can be recorded on a GPU.
     """
 
     @abstractmethod
