@@ -12,6 +12,9 @@ from .attacks import pgd as pgd
 from .attacks import square as square
 from .attacks import transfer as transfer
 from .averages import expectation as expectation
+from .comparison import Alignment as Alignment
+from .comparison import alignment as alignment
+from .comparison import compare_sets as compare_sets
 from .datasets import Dataset as Dataset
 from .datasets import load_data as load_data
 from .datasets import open_data as open_data

@@ -19,12 +19,12 @@ def frozen(model: Callable[..., Any]) -> Iterator[None]:
         return
     modules = modules_of(model)
     training = [module for module in modules if module.training]
-    learning = {
-        parameter: None
+    learning = [
+        parameter
         for module in modules
         for parameter in module._parameters.values()
         if parameter is not None and parameter.requires_grad
-    }
+    ]
     try:
         for module in training:
             module.training = False  # Not .eval(), which would also switch off modules below that were not training.

@@ -191,11 +191,13 @@ class _Found:
         scores, finished = seen.scores, seen.done
         if seen.distance is not None and seen.done is not None:
             scores, finished = torch.where(seen.done, -seen.distance, -torch.inf).to(self.scores.dtype), None
-        before = self.scores[seen.index]
+        everyone = len(seen.index) == len(self.scores)
+        before = self.scores if everyone else self.scores[seen.index]
         take = scores > before
         take = take if finished is None else take | finished
         ops.keep_better(seen.images, take, index=seen.index, best=self.images)
-        return _Found(self.images, self.scores.index_copy(0, seen.index, torch.where(take, scores, before)))
+        scores = torch.where(take, scores, before)
+        return _Found(self.images, scores if everyone else self.scores.index_copy(0, seen.index, scores))
 
 
 def _restarts(problem: Problem, *, in_place: bool, judge_last: bool, again: Recorder | None = None) -> Iterator[_Seen]:

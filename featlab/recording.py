@@ -142,14 +142,15 @@ class Recording:
 class Recorder:
     """Takes steps by recordings, one for each kind of step and of batch; see the module.
 
-    A size is recorded when it has been wanted `patience` times, as recording costs as much as some steps. The first
-    replay is compared with the step itself. Where recording fails, or differs, there is one warning, and steps of that
-    kind are called as they are. What a step reads besides its batch (weights, say) must stay where it is in memory for
-    as long as it is recorded; `release` forgets all recordings. One at a time may use a recorder.
+    A size is recorded when it has been wanted `patience` times, as recording costs as much as some steps; of more than
+    `most` recordings the oldest is forgotten. The first replay is compared with the step itself. Where recording fails,
+    or differs, there is one warning, and steps of that kind are called as they are. What a step reads besides its batch
+    (weights, say) must stay where it is in memory for as long as it is recorded; `release` forgets all recordings. One
+    at a time may use a recorder.
     """
 
-    def __init__(self, backend: Backend, *, patience: int = 8) -> None:
-        self.backend, self.patience = backend, patience
+    def __init__(self, backend: Backend, *, patience: int = 8, most: int = 32) -> None:
+        self.backend, self.patience, self.most = backend, patience, most
         self.release()
 
     def release(self) -> None:
@@ -164,9 +165,16 @@ class Recorder:
     def __call__(self, step: Callable[[B], B], batch: B) -> B:
         """Return step(batch), which may lie in buffers: it holds until the next call."""
         kind = _kind(step)
-        recording = self._ready(step, batch, kind)
+        recording = self._loaded(batch, kind)
         if recording is None:
-            return step(batch)
+            full = batch.rows(filled(len(batch), device=tensors_of(batch)[0].device))
+            recording = self._recorded(step, full, kind)
+            if kind in self._kinds_refused:
+                return step(batch)
+            if recording is None:
+                # Rounded up all the same: how a model rounds must not depend on what has been recorded when.
+                return batch.over(step(full))
+            load(full, recording.buffers)
         recording.again()
         after = batch.over(recording.buffers)
         self._latest = after, kind, recording
@@ -178,30 +186,32 @@ class Recorder:
             self._refused.add(reason)
             warnings.warn(f"steps are not recorded, so they take longer: {reason}", RuntimeWarning, stacklevel=3)
 
-    def _ready(self, step: Callable[[B], B], batch: B, kind: Hashable) -> Recording | None:
-        """Return a recording of the step with the batch in its buffers; None where it is to be called as it is."""
-        if self._latest is not None and self._latest[0] is batch and self._latest[1] == kind:
-            return self._latest[2]  # The batch is what the last replay left in the buffers.
+    def _loaded(self, batch: object, kind: Hashable) -> Recording | None:
+        """Return the recording whose last replay has left just this batch in its buffers."""
+        if self._latest is None or self._latest[0] is not batch or self._latest[1] != kind:
+            return None
+        return self._latest[2]
+
+    def _recorded(self, step: Callable[[B], B], batch: B, kind: Hashable) -> Recording | None:
+        """Return the recording for a batch, made now if it is time to; None where there is none."""
         if kind in self._kinds_refused:
             return None
-        full = batch.rows(filled(len(batch), device=tensors_of(batch)[0].device))
-        key = (kind, structure(full))
-        if key not in self._recordings and not self._record(step, full, key):
-            return None
-        load(full, self._recordings[key].buffers)
-        return self._recordings[key]
-
-    def _record(self, step: Callable[[B], B], batch: B, key: tuple[Hashable, Hashable]) -> bool:
-        """Record a step if it is time to, and return whether there is a recording now."""
+        key = (kind, structure(batch))
+        if key in self._recordings:
+            return self._recordings[key]
         self._wanted[key] = self._wanted.get(key, 0) + 1
         if self._wanted[key] <= self.patience:
-            return False
+            return None
         try:
             self._recordings[key] = recorded(step, batch, self.backend)
         except NotRecordableError as error:
-            self._kinds_refused.add(key[0])
+            self._kinds_refused.add(kind)
             self.refuse(str(error))
-        return key in self._recordings
+            return None
+        if len(self._recordings) > self.most:
+            oldest = next(iter(self._recordings))
+            del self._recordings[oldest], self._wanted[oldest]
+        return self._recordings[key]
 
 
 def recorded(step: Callable[[B], B], batch: B, backend: Backend) -> Recording:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import featlab as fl
+from featlab.attacks import Attack, suite
 
 SHAPES = [(8,), (4, 6), (3, 5, 5)]
 NORMS = {"linf": math.inf, "l2": 2.0, "l1": 1.0}
@@ -61,7 +62,7 @@ def optimum(model, images, labels, order):
     return torch.tensor(found, dtype=torch.float64)
 
 
-def case(shape, classes, dtype=torch.float64, count=12, seed=0):
+def case(shape, classes, dtype=torch.float64, count=6, seed=0):
     model = Linear(shape, classes, seed)
     generator = torch.Generator().manual_seed(seed + 1)
     images = torch.rand(count, *shape, generator=generator, dtype=dtype)
@@ -76,8 +77,7 @@ def distances(model, images, labels, found, norm):
     return torch.linalg.vector_norm((found.double() - images.double()).flatten(1), ord=NORMS[norm], dim=1)
 
 
-@pytest.mark.parametrize("classes", [2, 5])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("shape", "classes"), [((8,), 5), ((4, 6), 2), ((3, 5, 5), 3)], ids=str)
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("attack", [fl.fab, fl.ddn])
 def test_the_smallest_change_is_found(attack, norm, shape, classes):
@@ -88,37 +88,40 @@ def test_the_smallest_change_is_found(attack, norm, shape, classes):
     assert float(ratio.max()) <= ABOVE[norm]
 
 
+REACH = {"linf": 1.75, "l2": 2.5, "l1": 4.0}
+"""How far above the optimum random search has found a change after 300 queries, also in 75 dimensions."""
+
 STANDARD = {attack.name: attack for attack in suite("standard")}
-GRADIENT = [STANDARD["apgd-ce"], STANDARD["apgd-t"], STANDARD["fab-t"]]
 
 
 @pytest.mark.parametrize("shape", [(8,), (3, 5, 5)], ids=str)
 @pytest.mark.parametrize("norm", NORMS)
-def test_verdicts_at_a_fixed_radius_are_exact(norm, shape):
-    """One and a half per cent below the optimum every image holds, and above it every attack has every image."""
-    model, images, labels = case(shape, 4, count=8, seed=5)
+@pytest.mark.parametrize(("attack", "classes"), [("apgd-ce", 2), ("apgd-t", 3), ("fab-t", 4)])
+def test_verdicts_at_a_fixed_radius_are_exact(attack, classes, norm, shape):
+    """At a radius a little below the optimum every image holds, and a little above it none."""
+    model, images, labels = case(shape, classes, count=5, seed=5)
     least = optimum(model, images, labels, NORMS[norm])
-    options = {"exact": True} if norm == "l2" else {}  # The usual projection falls short where the box cuts.
-    for factor, holds in ((0.985, True), (ABOVE[norm] + 0.005, False)):
-        within = fl.threat_model(norm, eps=factor * least, **options)
-        for attack in GRADIENT:
-            found = fl.maximize(attack.problem(model, images, labels, within=within))
-            change = torch.linalg.vector_norm((found - images).flatten(1), ord=NORMS[norm], dim=1)
-            assert bool((change <= factor * least).all()), attack.name
-            assert (model(found).argmax(dim=1) == labels).tolist() == [holds] * len(labels), attack.name
+    radius = torch.cat([0.985 * least, (ABOVE[norm] + 0.005) * least])
+    # The usual projection in l2 falls short where the box cuts.
+    within = fl.threat_model(norm, eps=radius, **({"exact": True} if norm == "l2" else {}))
+    images, labels = images.repeat(2, *[1] * len(shape)), labels.repeat(2)
+    found = fl.maximize(STANDARD[attack].problem(model, images, labels, within=within))
+    change = torch.linalg.vector_norm((found - images).flatten(1), ord=NORMS[norm], dim=1)
+    assert bool((change <= radius).all())
+    assert (model(found).argmax(dim=1) == labels).tolist() == [True] * 5 + [False] * 5
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("norm", NORMS)
 def test_random_search_stays_inside_and_comes_near_the_optimum(norm, shape):
-    model, images, labels = case(shape, 2, count=8, seed=7, dtype=torch.float32)
+    model, images, labels = case(shape, 2, count=5, seed=7, dtype=torch.float32)
     least = optimum(model, images, labels, NORMS[norm])
-    for factor, holds in ((0.99, True), (1.5, False)):
-        within = fl.threat_model(norm, eps=factor * least)
-        found = fl.maximize(fl.square(model, images, labels, within=within, steps=300))
-        change = torch.linalg.vector_norm((found.double() - images.double()).flatten(1), ord=NORMS[norm], dim=1)
-        assert bool((change <= factor * least).all())
-        assert (model(found).argmax(dim=1) == labels).tolist() == [holds] * len(labels)
+    radius = torch.cat([0.99 * least, REACH[norm] * least])
+    images, labels = images.repeat(2, *[1] * len(shape)), labels.repeat(2)
+    found = fl.maximize(fl.square(model, images, labels, within=fl.threat_model(norm, eps=radius), steps=300))
+    change = torch.linalg.vector_norm((found.double() - images.double()).flatten(1), ord=NORMS[norm], dim=1)
+    assert bool((change <= radius).all())
+    assert (model(found).argmax(dim=1) == labels).tolist() == [True] * 5 + [False] * 5
 
 
 def test_a_whole_suite_of_two_and_three_classes_just_works():
@@ -127,7 +130,7 @@ def test_a_whole_suite_of_two_and_three_classes_just_works():
         model, images, labels = case((2, 3, 3), classes, count=6)
         least = optimum(model, images, labels, math.inf)
         within = fl.threat_model("linf", eps=least.median().item() * 1.001)
-        attacks = [replace(attack, steps=min(attack.steps, 60)) for attack in (*suite("standard"), *suite("apgd"))]
+        attacks = [replace(attack, steps=min(attack.steps, 25)) for attack in (*suite("standard"), *suite("apgd"))]
         for attack in attacks:
             found = fl.maximize(attack.problem(model, images, labels, within=within))
             held = model(found).argmax(dim=1) == labels

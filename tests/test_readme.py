@@ -49,5 +49,5 @@ def test_commands_and_options_exist(line):
 
 
 def test_every_command_is_in_the_table():
-    named = set(re.findall(r"featlab (\w+)", README))
+    named = set(re.findall(r"featlab ([\w-]+)", README))
     assert set(COMMANDS) <= named

@@ -1,5 +1,6 @@
 """Recorded iterations end as those of the loop itself, to the bit, whatever leaves and whatever the batch."""
 
+import contextlib
 import dataclasses
 
 import pytest
@@ -7,7 +8,16 @@ import torch
 from torch import nn
 
 import featlab as fl
-from featlab.recording import Calls, NotRecordableError, Recorder, rounded_up, structure, tensors_of, with_tensors
+from featlab.recording import (
+    Calls,
+    CudaGraphs,
+    NotRecordableError,
+    Recorder,
+    rounded_up,
+    structure,
+    tensors_of,
+    with_tensors,
+)
 
 from known import Ball, Cube
 
@@ -144,6 +154,15 @@ def test_a_size_is_recorded_when_it_has_been_wanted_often_enough():
     assert backend.recorded == 2
 
 
+def test_the_oldest_recording_makes_room():
+    backend, model = Noted(), Maze()
+    recorder = Recorder(backend, patience=0, most=2)
+    for count, recorded in ((8, 1), (12, 2), (16, 3), (12, 3), (8, 4)):
+        problem = problem_of(count, model=model, stop=False, steps=3)
+        assert torch.equal(fl.maximize(problem, recorder=recorder), fl.maximize(problem))
+        assert backend.recorded == recorded
+
+
 def test_recordings_follow_weights_in_place_and_are_made_anew_elsewhere():
     model, backend = Maze(), Noted()
     recorder = Recorder(backend, patience=0)
@@ -271,3 +290,84 @@ def test_structure_tells_apart_what_a_recording_holds_fixed():
     other = with_tensors({"b": 1, "a": (two, [None])}, [eps * 2])
     assert torch.equal(other["a"][0].eps, torch.full((3,), 2.0))
     assert two.eps.max() == 1.0
+
+
+class FakeCuda:
+    """What of torch.cuda a recording uses, without a device: it notes in which order, and captures by doing nothing."""
+
+    def __init__(self, monkeypatch, *, ending=None):
+        self.log, self.ending = [], ending
+        stream = type("Stream", (), {"wait_stream": lambda this, other: self.log.append("wait")})()
+        for name, value in {
+            "device": lambda device: contextlib.nullcontext(),
+            "stream": self.stream,
+            "current_stream": lambda: stream,
+            "Stream": lambda device: stream,
+            "graph_pool_handle": lambda: self.log.append("pool") or object(),
+            "CUDAGraph": type("Graph", (), {"replay": lambda this: self.log.append("replay")}),
+            "graph": self.graph,
+            "synchronize": lambda: self.log.append("synchronize"),
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, value)
+
+    @contextlib.contextmanager
+    def stream(self, stream):
+        self.log.append("side")
+        try:
+            yield
+        finally:
+            self.log.append("main")
+
+    @contextlib.contextmanager
+    def graph(self, graph, *, pool, stream):
+        self.log.append("capture")
+        try:
+            yield
+        finally:
+            if self.ending:
+                raise RuntimeError(self.ending)
+
+
+def test_a_capture_follows_on_warm_ups_that_all_begin_alike(monkeypatch):
+    cuda, backend = FakeCuda(monkeypatch), CudaGraphs(torch.device("cuda", 7))
+    again = backend.record(lambda: cuda.log.append("action"), prepare=lambda: cuda.log.append("prepare"))
+    again()
+    warm = ["prepare", "action"] * CudaGraphs.warm_ups
+    assert cuda.log == ["wait", "side", *warm, "pool", "capture", "action", "main", "wait", "replay"]
+    cuda.log.clear()
+    backend.record(lambda: None, prepare=lambda: None)
+    assert "pool" not in cuda.log, "recordings share one"
+    backend.release()
+    backend.record(lambda: None, prepare=lambda: None)
+    assert "pool" in cuda.log
+
+
+def test_a_failed_capture_says_what_failed_first(monkeypatch):
+    cuda = FakeCuda(monkeypatch, ending="the capture was invalidated before")
+    backend = CudaGraphs(torch.device("cuda", 7))
+
+    def action():
+        if "capture" in cuda.log:
+            raise RuntimeError("operation not permitted when stream is capturing\nand so on")
+
+    with pytest.raises(NotRecordableError, match=r"^operation not permitted when stream is capturing$"):
+        backend.record(action, prepare=lambda: None)
+    assert cuda.log[-2:] == ["synchronize", "main"]
+    cuda.log.clear()
+    with pytest.raises(NotRecordableError, match="invalidated"):
+        backend.record(lambda: None, prepare=lambda: None)
+    assert "pool" in cuda.log, "the pool of a failed capture is not used again"
+
+
+class Sized(Maze):
+    """A model that answers a little otherwise in batches of another size, as libraries of convolutions do."""
+
+    def forward(self, images):
+        return super().forward(images) * (1 + 0.01 * len(images))
+
+
+def test_results_do_not_depend_on_what_has_been_recorded_when():
+    problem = problem_of(21, model=Sized(), step_size=0.004)
+    found = [fl.maximize(problem, recorder=Recorder(Calls(), patience=patience)) for patience in (0, 2, 99)]
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])

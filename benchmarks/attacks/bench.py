@@ -12,6 +12,7 @@ from benchmarks import nets
 from benchmarks.attacks.ladder import LEVERS, QUICK
 from benchmarks.attacks.providers import PROVIDERS
 from benchmarks.attacks.setting import Attack, Setting, as_found, excess, fooled
+from benchmarks.attacks.suites import STANDARD
 from benchmarks.options import Options, compared
 from benchmarks.rows import Row
 from benchmarks.timing import Budget
@@ -38,6 +39,10 @@ class Target:
 GPU_BATCH = 128
 SMALL = Budget(10.0, 3, 15)
 LARGE = Budget(0.0, 2)
+WHOLE = Budget(0.0, 1)
+IMAGES = 500
+"""How many images a whole suite is given, once: it takes minutes."""
+OFFERED = {**PROVIDERS, "standard": STANDARD}
 TARGETS = {
     "small_cnn standard": Target(
         (
@@ -46,13 +51,28 @@ TARGETS = {
             ("apgd", "linf", 0.1),
             ("apgd", "l2", 1.5),
             ("apgd", "l1", 12.0),
+            ("standard", "linf", 0.1),
+            ("standard", "l2", 1.5),
+            ("standard", "l1", 12.0),
         ),
         64,
         SMALL,
         quick_batch=32,
     ),
-    "small_cnn robust linf": Target((("pgd", "linf", 0.1), ("apgd", "linf", 0.1)), 64, SMALL),
-    "small_cnn robust l2": Target((("pgd", "l2", 1.5), ("apgd", "l2", 1.5), ("apgd", "l1", 12.0)), 64, SMALL),
+    "small_cnn robust linf": Target(
+        (("pgd", "linf", 0.1), ("apgd", "linf", 0.1), ("standard", "linf", 0.1)), 64, SMALL
+    ),
+    "small_cnn robust l2": Target(
+        (
+            ("pgd", "l2", 1.5),
+            ("apgd", "l2", 1.5),
+            ("apgd", "l1", 12.0),
+            ("standard", "l2", 1.5),
+            ("standard", "l1", 12.0),
+        ),
+        64,
+        SMALL,
+    ),
     "resnet18 standard": Target(
         (
             ("pgd", "linf", 8 / 255),
@@ -72,15 +92,17 @@ def run(options: Options) -> Iterator[list[Row]]:
     """Yield the rows of every comparison that is wanted, and of the ladder, a list for each measurement."""
     for net, target in TARGETS.items():
         for attack, norm, eps in target.attacks:
-            steps = 4 if options.quick else 50
+            whole = attack == "standard"
+            steps = 4 if options.quick else 100 if whole else 50
             name = f"{attack}-{norm}-{steps} {net}"
             levers = {lever: LEVERS[lever] for lever in (QUICK if options.quick else LEVERS)}
-            sides = {"": PROVIDERS[attack]} | ({"ladder ": levers} if attack == "pgd" else {})
+            sides = {"": OFFERED[attack]} | ({"ladder ": levers} if attack == "pgd" else {})
             for prefix, attacks in sides.items():
                 wanted = target.has(attack, norm, ladder=bool(prefix), quick=options.quick)
                 if wanted and options.wants(prefix + name):
-                    setting, recipe = setting_of(net, target, options, norm, eps, steps)
-                    rows = measure(prefix + name, setting, attacks, budget_of(target, options), str(recipe))
+                    sized = replace(target, batch=IMAGES, budget=WHOLE) if whole else target
+                    setting, recipe = setting_of(net, sized, options, norm, eps, steps)
+                    rows = measure(prefix + name, setting, attacks, budget_of(sized, options), str(recipe))
                     yield rows if prefix else compared(rows)
 
 

@@ -223,8 +223,12 @@ FEATLAB_FN uint32_t word_of(const Stream& stream, int64_t i) {
 }
 
 // Every group has its random key; the largest are the subset.
+FEATLAB_FN uint64_t subset_key(uint32_t word) {
+  return uint64_t{1} + word;
+}
+
 FEATLAB_FN uint64_t subset_key(const Stream& stream, int64_t group) {
-  return uint64_t{1} + word_of(stream, group);
+  return subset_key(word_of(stream, group));
 }
 
 FEATLAB_FN float l0_draw(bool chosen, const Stream& uniform, int64_t i, float center, Box box) {

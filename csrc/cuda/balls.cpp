@@ -36,6 +36,46 @@ void run_step(const char* op, const Tensor& points, const Tensor* grad, const Te
   STD_CUDA_KERNEL_LAUNCH_CHECK();
 }
 
+using LaunchAccumulated = void (*)(GradType, const AccumulateArguments&, cudaStream_t);
+
+void run_accumulated(const char* op, const Tensor& points, const Tensor& grad, const Tensor& center, Tensor& momentum,
+                     const Tensor& eps, const Tensor& step_size, const Tensor& decay, Box box, Tensor& out,
+                     LaunchAccumulated launch) {
+  const Batch batch = batch_of(op, out);
+  check_like(op, out, {&points, &center, &grad, &momentum});
+  check_float(op, {&points, &center, &momentum});
+  const AccumulateArguments arguments = {{batch.rows,
+                                          batch.size,
+                                          points.const_data_ptr<float>(),
+                                          center.const_data_ptr<float>(),
+                                          grad.const_data_ptr(),
+                                          out.mutable_data_ptr<float>(),
+                                          values_of(op, eps, out),
+                                          values_of(op, step_size, out),
+                                          box},
+                                         momentum.mutable_data_ptr<float>(),
+                                         values_of(op, decay, out)};
+  const GradType type = type_of(op, grad);
+  if (out.numel() == 0) {
+    return;
+  }
+  const torch::stable::accelerator::DeviceGuard guard(out.get_device_index());
+  launch(type, arguments, current_stream(out));
+  STD_CUDA_KERNEL_LAUNCH_CHECK();
+}
+
+void linf_accumulated_step(Tensor points, Tensor grad, Tensor center, Tensor momentum, Tensor eps, Tensor step_size,
+                           Tensor decay, double low, double high, Tensor out) {
+  run_accumulated("featlab::linf_accumulated_step", points, grad, center, momentum, eps, step_size, decay,
+                  box_of(low, high), out, launch_linf_accumulated_step);
+}
+
+void l2_accumulated_step(Tensor points, Tensor grad, Tensor center, Tensor momentum, Tensor eps, Tensor step_size,
+                         Tensor decay, double low, double high, Tensor out) {
+  run_accumulated("featlab::l2_accumulated_step", points, grad, center, momentum, eps, step_size, decay,
+                  box_of(low, high), out, launch_l2_accumulated_step);
+}
+
 void run_sample(const char* op, const Tensor& center, const Tensor& eps, const Tensor& examples, int64_t seed,
                 int64_t restart, Box box, const Tensor& out, LaunchSample launch) {
   const Batch batch = batch_of(op, out);
@@ -96,4 +136,6 @@ STABLE_TORCH_LIBRARY_IMPL(featlab, CUDA, m) {
   m.impl("l2_step", TORCH_BOX(&featlab::l2_step));
   m.impl("l2_project", TORCH_BOX(&featlab::l2_project));
   m.impl("l2_sample", TORCH_BOX(&featlab::l2_sample));
+  m.impl("linf_accumulated_step", TORCH_BOX(&featlab::linf_accumulated_step));
+  m.impl("l2_accumulated_step", TORCH_BOX(&featlab::l2_accumulated_step));
 }

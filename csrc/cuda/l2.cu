@@ -10,6 +10,7 @@
 #include <mutex>
 #include <type_traits>
 
+#include "clusters.cuh"
 #include "examples.cuh"
 #include "step.cuh"
 #include "sums.cuh"
@@ -17,8 +18,7 @@
 namespace featlab {
 namespace {
 
-constexpr int kMostDevices = 64;
-
+// The offsets are those of l2_apply_single.
 template <class EXAMPLE, class REDUCTION>
 __device__ Sums sums_of(const EXAMPLE& example, REDUCTION& reduce) {
   double sums[3] = {0.0, 0.0, 0.0};
@@ -26,7 +26,7 @@ __device__ Sums sums_of(const EXAMPLE& example, REDUCTION& reduce) {
 #pragma unroll
     for (int j = 0; j < points.kWidth; ++j) {
       const double g = value_of(grad.value[j]);
-      const double offset = static_cast<double>(points.value[j]) - static_cast<double>(center.value[j]);
+      const double offset = static_cast<double>(points.value[j] - center.value[j]);
       sums[0] += g * g;
       sums[1] += offset * g;
       sums[2] += offset * offset;
@@ -36,6 +36,7 @@ __device__ Sums sums_of(const EXAMPLE& example, REDUCTION& reduce) {
   return {sums[0], sums[1], sums[2]};
 }
 
+// |d + along g|^2 with offsets that are not rounded.
 template <class EXAMPLE, class REDUCTION>
 __device__ double moved_squared(const EXAMPLE& example, double along, REDUCTION& reduce) {
   double sum = 0.0;
@@ -43,34 +44,48 @@ __device__ double moved_squared(const EXAMPLE& example, double along, REDUCTION&
 #pragma unroll
     for (int j = 0; j < points.kWidth; ++j) {
       const double offset = static_cast<double>(points.value[j]) - static_cast<double>(center.value[j]);
-      const double moved = offset + along * static_cast<double>(value_of(grad.value[j]));
+      const double travel = along * static_cast<double>(value_of(grad.value[j]));
+      const double moved = along == 0.0 ? offset : offset + travel;  // 0 * NaN must not enter
       sum += moved * moved;
     }
   });
   return reduce(sum);
 }
 
-template <class EXAMPLE, class REDUCTION>
+template <class G, class EXAMPLE, class REDUCTION>
 __device__ Plan plan_of(const EXAMPLE& example, float eps, float step, REDUCTION& reduce) {
-  const Sums sums = sums_of(example, reduce);
-  const double along = l2_along(sums.gg, step);
-  if (along == 0.0) {
-    return l2_plan(sums.dd, along, eps);
+  if constexpr (std::is_same_v<G, NoGrad>) {
+    return l2_plan(moved_squared(example, 0.0, reduce), 0.0, eps);
+  } else {
+    const Sums sums = sums_of(example, reduce);
+    const double along = l2_along(sums.gg, step);
+    const Squared moved = l2_moved(sums, along);
+    const bool cancelled = along != 0.0 && moved.cancelled;
+    const bool rough = cancelled || std::is_same_v<G, double>;  // which float would round
+    return l2_plan(along == 0.0 || cancelled ? moved_squared(example, along, reduce) : moved.value, along, eps, rough);
   }
-  const Squared moved = l2_moved(sums, along);
-  return l2_plan(moved.cancelled ? moved_squared(example, along, reduce) : moved.value, along, eps);
 }
 
-template <class EXAMPLE, class REDUCTION>
+template <class G>
+__device__ __forceinline__ float moved_point(const Plan& plan, float point, const G& grad, float center, Box box) {
+  if (plan.keep) {
+    return clip(point, box);
+  }
+  if (plan.single) {
+    const float along = plan.along == 0.0 ? 0.0F : static_cast<float>(value_of(grad));
+    return l2_apply_single(plan, point, along, center, box);
+  }
+  return l2_apply(plan, point, static_cast<double>(value_of(grad)), center, box);
+}
+
+template <class G, class EXAMPLE, class REDUCTION>
 __device__ __forceinline__ void step_example(const EXAMPLE& example, const StepArguments& a, int64_t row,
                                              REDUCTION& reduce) {
-  const Plan plan = plan_of(example, valid_radius(a.eps[row]), a.step[row], reduce);
+  const Plan plan = plan_of<G>(example, valid_radius(a.eps[row]), a.step[row], reduce);
   example.for_packs([&](int64_t i, auto points, const auto& grad, const auto& center) {
 #pragma unroll
     for (int j = 0; j < points.kWidth; ++j) {
-      const double g = value_of(grad.value[j]);
-      points.value[j] =
-          plan.keep ? clip(points.value[j], a.box) : l2_apply(plan, points.value[j], g, center.value[j], a.box);
+      points.value[j] = moved_point(plan, points.value[j], grad.value[j], center.value[j], a.box);
     }
     store(example.out, i, points);
   });
@@ -81,7 +96,7 @@ __global__ void __launch_bounds__(kThreads) l2_streamed_kernel(StepArguments a) 
   __shared__ Scratch<kThreads, 1> scratch;
   Reduction<kThreads, 1> reduce(scratch);
   for (int64_t row = blockIdx.x; row < a.rows; row += gridDim.x) {
-    step_example(Streamed<G, WIDTH>(a, row), a, row, reduce);
+    step_example<G>(Streamed<G, WIDTH>(a, row), a, row, reduce);
   }
 }
 
@@ -90,7 +105,7 @@ __global__ void __launch_bounds__(kThreads, kHeldBlocks) l2_held_kernel(StepArgu
   __shared__ Scratch<kThreads, 1> scratch;
   Reduction<kThreads, 1> reduce(scratch);
   for (int64_t row = blockIdx.x; row < a.rows; row += gridDim.x) {
-    step_example(Held<G>(a, row), a, row, reduce);
+    step_example<G>(Held<G>(a, row), a, row, reduce);
   }
 }
 
@@ -103,7 +118,7 @@ __global__ void __launch_bounds__(kWide, 2) l2_copied_kernel(StepArguments a) {
     Reduction<kWide, kCluster> reduce(scratch);
     const Place place = place_in_cluster<CLUSTERS>();
     for (int64_t row = blockIdx.x / place.blocks; row < a.rows; row += gridDim.x / place.blocks) {
-      step_example(Copied<G>(a, row, place, memory), a, row, reduce);
+      step_example<G>(Copied<G>(a, row, place, memory), a, row, reduce);
     }
   } else {
     __trap();  // the launch asks first what the kernel was compiled for
@@ -147,29 +162,6 @@ __global__ void __launch_bounds__(kThreads) l2_sample_kernel(SampleArguments a) 
   }
 }
 
-unsigned blocks_of(int64_t rows, int cluster) {
-  return static_cast<unsigned>(std::min<int64_t>(rows, (1 << 30) / cluster) * cluster);
-}
-
-// What a launch of clusters is made of; it holds a pointer to its own attribute.
-struct ClusterLaunch {
-  cudaLaunchAttribute attribute = {};
-  cudaLaunchConfig_t config = {};
-
-  ClusterLaunch(unsigned blocks, int cluster, int bytes, cudaStream_t stream) {
-    attribute.id = cudaLaunchAttributeClusterDimension;
-    attribute.val.clusterDim.x = static_cast<unsigned>(cluster);
-    attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
-    config.gridDim = dim3(blocks);
-    config.blockDim = dim3(kWide);
-    config.dynamicSmemBytes = static_cast<size_t>(bytes);
-    config.stream = stream;
-    config.attrs = &attribute;
-    config.numAttrs = 1;
-  }
-  ClusterLaunch(const ClusterLaunch&) = delete;
-};
-
 // What a device lets the copied form have: bytes of shared memory, and blocks in a cluster (1: no clusters) where each
 // takes kWanted bytes, or all that there are.
 struct Limits {
@@ -184,22 +176,17 @@ bool has_room(Kernel* kernel, int room) {
              cudaSuccess;
 }
 
-// Whether the device has clusters, and the kernel was compiled for such a device and may have what it wants.
+// Whether the device has clusters for the kernel, which may have what it wants.
 template <class G>
 bool has_clusters(int device, int room) {
   const auto kernel = l2_copied_kernel<G, true>;
-  int clusters = 0;
-  cudaFuncAttributes compiled = {};
-  return cudaDeviceGetAttribute(&clusters, cudaDevAttrClusterLaunch, device) == cudaSuccess && clusters != 0 &&
-         cudaFuncGetAttributes(&compiled, kernel) == cudaSuccess && compiled.ptxVersion >= 90 &&
-         has_room(kernel, room) &&
-         cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) == cudaSuccess;
+  return runs_in_clusters(kernel, device) && has_room(kernel, room);
 }
 
 template <class G>
 int largest_cluster(int bytes) {
   for (int cluster = kMostCluster; cluster > 1; cluster /= 2) {
-    const ClusterLaunch launch(static_cast<unsigned>(cluster), cluster, bytes, nullptr);
+    const ClusterLaunch launch(static_cast<unsigned>(cluster), cluster, kWide, bytes, nullptr);
     int active = 0;
     if (cudaOccupancyMaxActiveClusters(&active, l2_copied_kernel<G, true>, &launch.config) == cudaSuccess &&
         active > 0) {
@@ -271,7 +258,7 @@ bool launched_once(const StepArguments& a, cudaStream_t stream) {
   if (cluster == 1) {
     l2_copied_kernel<G, false><<<blocks_of(a.rows, 1), kWide, static_cast<size_t>(bytes), stream>>>(a);
   } else {
-    const ClusterLaunch launch(blocks_of(a.rows, cluster), cluster, bytes, stream);
+    const ClusterLaunch launch(blocks_of(a.rows, cluster), cluster, kWide, bytes, stream);
     cudaLaunchKernelEx(&launch.config, l2_copied_kernel<G, true>, a);
   }
   return true;

@@ -30,6 +30,13 @@ struct StepArguments {
   Box box;
 };
 
+// A step along a momentum that is brought up to date first.
+struct AccumulateArguments {
+  StepArguments step;
+  float* momentum;
+  Values decay;
+};
+
 struct SampleArguments {
   int64_t rows, size;
   const float* center;
@@ -44,6 +51,8 @@ struct SampleArguments {
 // Each launches on `stream` and allocates nothing; errors show in cudaGetLastError.
 void launch_linf_step(GradType grad, const StepArguments& arguments, cudaStream_t stream);
 void launch_l2_step(GradType grad, const StepArguments& arguments, cudaStream_t stream);
+void launch_linf_accumulated_step(GradType grad, const AccumulateArguments& arguments, cudaStream_t stream);
+void launch_l2_accumulated_step(GradType grad, const AccumulateArguments& arguments, cudaStream_t stream);
 void launch_linf_sample(const SampleArguments& arguments, cudaStream_t stream);
 void launch_l2_sample(const SampleArguments& arguments, cudaStream_t stream);
 

@@ -1,4 +1,5 @@
-// Sums over the threads of a block, or of a cluster of blocks, in an order that depends on their numbers alone.
+// Sums, and largest values, over the threads of a block, or of a cluster of blocks, in an order that depends on their
+// numbers alone.
 #pragma once
 
 #include <cooperative_groups.h>
@@ -32,6 +33,14 @@ __device__ __forceinline__ Place place_in_cluster() {
   return {0, 1};
 }
 
+struct Plus {
+  __device__ __forceinline__ double operator()(double a, double b) const { return a + b; }
+};
+
+struct Larger {
+  __device__ __forceinline__ double operator()(double a, double b) const { return a > b ? a : b; }
+};
+
 // Shared memory of a reduction by blocks of THREADS threads, in clusters of at most CLUSTER. Each call uses the half
 // that the call before did not: one barrier then suffices.
 template <int THREADS, int CLUSTER>
@@ -52,43 +61,44 @@ class Reduction {
 #endif
   }
 
-  // Replaces each term by its sum over all threads, the same in each of them.
-  template <int TERMS>
-  __device__ void operator()(double (&terms)[TERMS]) {
-    sum_block(terms);
+  // Replaces each term by its sum, or what else joins two, over all threads, the same in each of them.
+  template <int TERMS, class Join = Plus>
+  __device__ void operator()(double (&terms)[TERMS], const Join& join = {}) {
+    join_block(terms, join);
     if constexpr (CLUSTER > 1) {
-      sum_cluster(terms);
+      join_cluster(terms, join);
     }
     half_ ^= 1;
   }
 
-  __device__ double operator()(double term) {
+  template <class Join = Plus>
+  __device__ double operator()(double term, const Join& join = {}) {
     double terms[1] = {term};
-    (*this)(terms);
+    (*this)(terms, join);
     return terms[0];
   }
 
  private:
-  template <int TERMS>
-  __device__ void sum_block(double (&terms)[TERMS]) {
+  template <int TERMS, class Join>
+  __device__ void join_block(double (&terms)[TERMS], const Join& join) {
     double (*warps)[kMostTerms] = scratch_.warps[half_];
 #pragma unroll
     for (int k = 0; k < TERMS; ++k) {
 #pragma unroll
       for (int offset = 16; offset > 0; offset /= 2) {
-        terms[k] += __shfl_down_sync(0xFFFFFFFFU, terms[k], offset);
+        terms[k] = join(terms[k], __shfl_down_sync(0xFFFFFFFFU, terms[k], offset));
       }
       if (threadIdx.x % 32 == 0) {
         warps[threadIdx.x / 32][k] = terms[k];
       }
     }
     __syncthreads();
-    fold(warps, THREADS / 32, terms);
+    fold(warps, THREADS / 32, terms, join);
   }
 
-  // Every block tells every other its sums; then each adds them up.
-  template <int TERMS>
-  __device__ void sum_cluster(double (&terms)[TERMS]) {
+  // Every block tells every other its terms; then each joins them.
+  template <int TERMS, class Join>
+  __device__ void join_cluster(double (&terms)[TERMS], const Join& join) {
 #if FEATLAB_CLUSTERS
     const auto cluster = cooperative_groups::this_cluster();
     if (!started_) {
@@ -104,12 +114,12 @@ class Reduction {
       }
     }
     cluster.sync();
-    fold(scratch_.blocks[half_], place.blocks, terms);
+    fold(scratch_.blocks[half_], place.blocks, terms, join);
 #endif
   }
 
-  template <int TERMS>
-  __device__ static void fold(const double (*parts)[kMostTerms], int count, double (&terms)[TERMS]) {
+  template <int TERMS, class Join>
+  __device__ static void fold(const double (*parts)[kMostTerms], int count, double (&terms)[TERMS], const Join& join) {
 #pragma unroll
     for (int k = 0; k < TERMS; ++k) {
       terms[k] = parts[0][k];
@@ -118,7 +128,7 @@ class Reduction {
     for (int i = 1; i < count; ++i) {
 #pragma unroll
       for (int k = 0; k < TERMS; ++k) {
-        terms[k] += parts[i][k];
+        terms[k] = join(terms[k], parts[i][k]);
       }
     }
   }

@@ -14,6 +14,8 @@ from featlab.names import lookup
 
 COMMANDS = {
     "attack": ("featlab.cli.attack:attack", "Write the adversarial images of a model."),
+    "certify": ("featlab.cli.certify:certify", "Certified accuracy of a model under random noise."),
+    "compare-sets": ("featlab.cli.compare:compare_sets", "Models against threat models: which set is the right one?"),
     "data": ("featlab.cli.data:data", "Data sets, their mirrors and checksums."),
     "dataset": ("featlab.cli.dataset:dataset", "Build, check, import and export constructed data sets."),
     "demo": ("featlab.cli.demo:demo", "Run the central experiment on real images."),
@@ -23,6 +25,7 @@ COMMANDS = {
     "models": ("featlab.cli.models:models", "Shipped nets and known architectures."),
     "plugin": ("featlab.cli.plugin:plugin", "Begin a plugin of your own; check one that is installed."),
     "plugins": ("featlab.cli.plugins:plugins", "What the installed plugins provide."),
+    "release": ("featlab.cli.release:release", "Write a net in half precision, with what it can do in its card."),
     "train": ("featlab.cli.train:train", "Train a standard or robust net."),
 }
 """Every command: where it is, and its line of help, so that `featlab --help` need not import it."""

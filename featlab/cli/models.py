@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from featlab.cli.options import JSON
+from featlab.cli.release import lines
 
 SPECS = {
     "zoo:NAME": "a classifier that comes with featlab",
@@ -34,7 +35,12 @@ def models(as_json: bool) -> None:
         return
     click.echo("zoo:")
     for name, card in cards.items():
-        click.echo(f"  {name}  {card['architecture']['name']}, {len(card['classes'])} classes, {sides(card['shape'])}")
+        size = f"{len(card['classes'])} classes, {sides(card['shape'])}"
+        clean = card["card"].get("clean")
+        known = f", clean {clean['accuracy']:.1%} (n={clean['n']})" if clean else ""
+        click.echo(f"  {name}  {card['architecture']['name']}, {size}{known}")
+        for line in lines(card["card"]):
+            click.echo(f"    {line.strip()}")
     if not cards:
         click.echo("  (none in this installation)")
     click.echo(f"\narchitectures: {', '.join(architectures())}\n\na MODEL is one of:")

@@ -97,14 +97,17 @@ class Kept:
     run: Run | None
     result: Mapping[str, Any] | None = None
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder for the parts of the work."""
+        return None if self.run is None else self.run.folder / "parts"
+
     def file(self, name: str) -> Path | None:
         """Return the file for a part of the work."""
         from featlab.report.pictures import slug
 
-        if self.run is None:
-            return None
         unique = hashlib.sha256(name.encode()).hexdigest()[:8]  # eps=1/2 and eps=1.2 are one slug.
-        return self.run.folder / "parts" / f"{slug(name)}-{unique}.safetensors"
+        return None if self.folder is None else self.folder / f"{slug(name)}-{unique}.safetensors"
 
     def log(self, row: Mapping[str, object]) -> None:
         """Note that a part is finished."""

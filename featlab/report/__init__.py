@@ -1,6 +1,7 @@
 """The report page: one self-contained file with tables, charts and pictures."""
 
 from featlab.report.central import central_page
+from featlab.report.comparison import comparison_page, comparison_table
 from featlab.report.page import Page, Section, render, write
 from featlab.report.pictures import Picture, saliency_images, saliency_scale, save_png, to_png
 from featlab.report.terminal import central_table
@@ -11,6 +12,8 @@ __all__ = [
     "Section",
     "central_page",
     "central_table",
+    "comparison_page",
+    "comparison_table",
     "render",
     "saliency_images",
     "saliency_scale",

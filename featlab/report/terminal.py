@@ -34,7 +34,8 @@ def central_table(result: Mapping[str, Any]) -> Group:
     )
 
 
-def _table(columns: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]]) -> Table:
+def table(columns: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]]) -> Table:
+    """Return a table of a name and numbers in each row."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for place, column in enumerate(columns):
         table.add_column(Text(column), justify="right" if place else "left", no_wrap=bool(place))
@@ -43,7 +44,7 @@ def _table(columns: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]]) ->
     return table
 
 
-def _cell(found: Accuracy | None) -> str:
+def cell(found: Accuracy | None) -> str:
     """Return an accuracy over its interval, narrow enough for seven columns."""
     return "" if found is None else f"{percent(found.accuracy)}\n{100 * found.low:.1f}-{100 * found.high:.1f}"
 
@@ -57,8 +58,8 @@ def _curves(found: CentralFound) -> Table:
     }
     left = {name: {point.eps: point.left for point in net.points()} for name, net in nets.items()}
     steps = sorted({eps for points in left.values() for eps in points})
-    rows = ((name, [_cell(points.get(eps)) for eps in steps]) for name, points in left.items())
-    return _table(("net", *(f"eps {plain(eps)}" for eps in steps)), rows)
+    rows = ((name, [cell(points.get(eps)) for eps in steps]) for name, points in left.items())
+    return table(("net", *(f"eps {plain(eps)}" for eps in steps)), rows)
 
 
 SETS = (("d_rand", "D_rand"), ("d_det", "D_det"))
@@ -69,9 +70,9 @@ def _measured(row: PerturbedFound) -> tuple[Accuracy, ...]:
 
 
 def _perturbed(found: CentralFound) -> Table:
-    rows = ((title, list(map(_cell, _measured(found.perturbed[name])))) for name, title in SETS)
+    rows = ((title, list(map(cell, _measured(found.perturbed[name])))) for name, title in SETS)
     columns = ("net on", "test", "2nd seed", "noise", "labels", "as y + 1", "reached")
-    return _table(columns, rows)
+    return table(columns, rows)
 
 
 def _claims(found: CentralFound) -> Table:

@@ -32,7 +32,8 @@ def visualize(
     The images, (batch, channels, height, width) in [0, 1], may be photographs or plain grey; `noise` adds uniform
     noise of that size first. `within` is the set about them, any image by default; steps of the box and of l2 follow
     the normalised gradient. `fourier` and `decorrelated` are any image too, described by numbers that lead to larger
-    shapes and natural colours; there, steps of 1 to 5 are usual. Raises ValueError where `unit` is not the address of one unit.
+    shapes and natural colours; there, steps of 1 to 5 are usual.
+    Raises ValueError where `unit` is not the address of one unit.
     Source: Olah et al. 2017, "Feature Visualization"; Engstrom et al. 2019, section 4.2 (robust models, from noise).
     """
     examples = torch.arange(len(images), device=images.device)

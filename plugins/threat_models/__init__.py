@@ -16,6 +16,7 @@ def featlab_threat_models() -> Iterable[Entry]:
         "l0", f"{here}.l0:L0", "at most count values or pixels change (Papernot et al. 2016; Croce and Hein 2019)"
     )
     yield Entry("box", f"{here}.box:Box", "any image with values in [low, high]")
+    yield Entry("masked", f"{here}.masked:Masked", "another threat model, where a mask lets it (patches, painting)")
     yield Entry("hsb", f"{here}.hsb:HSB", "hue, saturation and brightness shift (Hosseini and Poovendran 2018)")
     yield Entry("recolor", f"{here}.recolor:Recolor", "one smooth map of all colours (Laidlaw and Feizi 2019)")
     yield Entry("frequency", f"{here}.frequency:Frequency", "a change within a band of frequencies (Guo et al. 2019)")
@@ -25,7 +26,6 @@ def featlab_threat_models() -> Iterable[Entry]:
     yield Entry("blur", f"{here}.blur:Blur", "Gaussian or directed blur (Hendrycks and Dietterich 2019)")
     yield Entry("fog", f"{here}.weather:Fog", "fog whose banks are placed (Kang et al. 2019)")
     yield Entry("snow", f"{here}.weather:Snow", "snow whose flakes are chosen (Kang et al. 2019)")
-    yield Entry("masked", f"{here}.masked:Masked", "another threat model, where a mask lets it (patches, painting)")
     yield Entry("union", f"{here}.union:Union", "what any of several threat models allows (Maini et al. 2020)")
     yield Entry("sequential", f"{here}.sequential:Sequential", "several in turn (Laidlaw and Feizi 2019)")
     yield Entry(

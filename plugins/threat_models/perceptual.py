@@ -31,11 +31,11 @@ class Perceptual(fl.ThreatModel):
     default all of its activation functions (else convolutions, else linear layers). `eps` is one number or one each;
     between images it is at most 2 * sqrt(layers).
 
-    A step goes along the normalised gradient, in the Euclidean norm of the image; `size` is the length that relative
-    step sizes multiply. The projection goes back along the straight line to the centre, to the farthest point found
-    inside by at most `tries` looks at the net (regula falsi), so its result is inside exactly as `distance` measures
-    it, but is not the nearest point. The set is not convex, and on a line may leave and enter again: the point found
-    is one where it leaves.
+    A step goes along the normalised gradient; its size is the root mean square of the change of the values, and `size`
+    is the one that relative ones multiply. The projection goes back along the straight line to the centre, to the
+    farthest point found inside by at most `tries` looks at the net, so its result is inside exactly as `distance`
+    measures it, but is not the nearest point. The set is not convex, and a line may leave and enter it again: the point
+    found is one where it leaves.
     Source: Zhang et al. 2018, "The unreasonable effectiveness of deep features as a perceptual metric", section 3
     (without learnt weights); Laidlaw et al. 2021, "Perceptual adversarial robustness", sections 3 and 4.
     """
@@ -43,14 +43,17 @@ class Perceptual(fl.ThreatModel):
     model: nn.Module | str = field(repr=False)
     eps: float | torch.Tensor
     layers: tuple[str, ...] | None = None
-    size: float = 1.0
+    size: float = 0.1
     tries: int = 10
+    net: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         if not bool(torch.as_tensor(self.eps >= 0).all()):
             raise ValueError(f"eps must be a number >= 0, got {self.eps}")
         if not (self.size > 0 and self.tries >= 1):
             raise ValueError(f"size must be > 0 and tries >= 1, got {self.size} and {self.tries}")
+        name = self.model if isinstance(self.model, str) else getattr(self.model, "label", type(self.model).__name__)
+        object.__setattr__(self, "net", name)
         if isinstance(self.model, str):
             object.__setattr__(self, "model", fl.load(self.model, device="auto"))
         names = layers_to_read(self._net()) if self.layers is None else tuple(self.layers)
@@ -59,7 +62,7 @@ class Perceptual(fl.ThreatModel):
 
     @property
     def radius(self) -> float:
-        """The Euclidean length that relative step sizes multiply."""
+        """The root mean square change that relative step sizes multiply."""
         return self.size
 
     def rows(self, index: torch.Tensor) -> Perceptual:
@@ -92,12 +95,13 @@ class Perceptual(fl.ThreatModel):
             return backtracked(distance, far, center, limit=limit, tries=self.tries)
 
     def steepest(self, grad: torch.Tensor) -> torch.Tensor:
-        """Return grad / |grad|, and 0 for a gradient of 0."""
-        return normalized(grad)
+        """Return grad / |grad| times the root of the number of values, and 0 for a gradient of 0."""
+        return math.sqrt(grad[:1].numel()) * normalized(grad)
 
     def sample(self, center: torch.Tensor, *, key: fl.Key) -> torch.Tensor:
-        """Return points uniform in the Euclidean ball of radius `size`, cut to the box, and then brought inside."""
-        near = fl.ops.l2_sample(center, eps=self.size, seed=key.seed, examples=key.examples, restart=key.restart)
+        """Return points uniform in a Euclidean ball, whose radius is `size` by root mean square, brought inside."""
+        length = self.size * math.sqrt(center[:1].numel())
+        near = fl.ops.l2_sample(center, eps=length, seed=key.seed, examples=key.examples, restart=key.restart)
         return self.project(near, center)
 
     def _net(self) -> nn.Module:
@@ -216,7 +220,8 @@ class Beyond(fl.Objective):
 
     def __call__(self, images: torch.Tensor, /) -> torch.Tensor:
         """Return max(0, |phi(x) - phi(c)|_2 - eps)."""
-        return (length(self.within.features(images) - self.home) - self.within.eps).clamp_min(0)
+        eps = torch.as_tensor(self.within.eps, device=self.home.device)
+        return (length(self.within.features(images) - self.home) - eps).clamp_min(0)
 
     def rows(self, index: torch.Tensor) -> Beyond:
         """Return the objective of some of the examples."""

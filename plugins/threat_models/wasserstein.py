@@ -29,10 +29,10 @@ class Wasserstein(fl.ThreatModel):
 
     The projection onto plans of bounded cost is the nearest one (dual: one price of distance per image, and one number
     per pixel), to `rounds` rounds of Newton's method; mass that would make a pixel brighter than 1 then stays where it
-    was. Steps follow the normalised gradient; a direction of length one changes each entry by 1 / window^2 on average
-    (root mean square), and the radius is 1.
-    Source: Wu et al. 2020, "Stronger and faster Wasserstein adversarial attacks", sections 3 and 4 (dual projection);
-    Wong et al. 2019, "Wasserstein adversarial examples via projected Sinkhorn iterations", section 4 (local plans).
+    was. Steps follow the normalised gradient; a direction of length one changes each entry by 1 / window (root mean
+    square), and the radius is 1.
+    Source: Wu et al. 2020, "Stronger and faster Wasserstein adversarial attacks", section 3 (plans as variables, dual
+    projection); Wong et al. 2019, "Wasserstein adversarial examples via projected Sinkhorn iterations" (local plans).
     """
 
     eps: float | torch.Tensor
@@ -64,9 +64,8 @@ class Wasserstein(fl.ThreatModel):
         return self._arrived(points).clamp(0, 1)
 
     def steepest(self, grad: torch.Tensor) -> torch.Tensor:
-        """Return grad / |grad|, times the root of the number of pixels over the width of the window."""
-        size = math.sqrt(grad[:1].numel() or 1) / self.window**2
-        return size * normalized(grad)
+        """Return grad / |grad|, times the root of the number of entries over the window's width."""
+        return math.sqrt(grad[:1].numel()) / self.window * normalized(grad)
 
     def cost(self, points: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
         """Return what a plan costs, as the mean over the mass of the image: what eps bounds; 0 for a black image."""

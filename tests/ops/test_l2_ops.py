@@ -146,6 +146,46 @@ def test_random_steps_never_leave_the_ball(way: str, eps: float) -> None:
         assert ((points >= 0) & (points <= 1)).all()
 
 
+def _worst(kind: str, rows: int, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return points, gradients, centers, radii and step sizes that lead where rounding is most likely to lead out."""
+
+    def normal() -> Tensor:
+        return torch.randn(rows, size, generator=generator)
+
+    def uniform() -> Tensor:
+        return torch.rand(rows, 1, generator=generator)
+
+    center = torch.rand(rows, size, generator=generator) * 0.5 + 0.25
+    if kind == "pixels":
+        center = (center * 255).round() / 255
+    elif kind == "one sign":  # rounding errors add up where all values move the same way
+        center = torch.full_like(center, float(uniform()[0, 0]) * 0.5 + 0.25)
+    eps = 10.0 ** (-3 * uniform() - 0.5)
+    direction = normal()
+    if kind == "one sign":
+        direction = direction.abs()
+    if kind == "sparse":
+        direction = direction * (torch.rand(rows, size, generator=generator) < 0.05)
+    offset = direction / direction.norm(dim=1, keepdim=True).clamp_min(1e-9) * eps
+    points = center + offset * 2 * uniform()
+    # Against the offset and just not cancelled; beside it; with it.
+    grad = normal() - direction * 4 * uniform() if kind == "opposed" else normal()
+    return points, direction if kind == "one sign" else grad, center, eps[:, 0], (2 * uniform() * eps)[:, 0]
+
+
+@pytest.mark.parametrize("kind", ["pixels", "one sign", "sparse", "opposed"])
+@pytest.mark.parametrize(("rows", "size"), [(60000, 3), (20000, 16), (600, 700)])
+def test_a_million_values_never_leave_the_ball(kind: str, rows: int, size: int) -> None:
+    """The length in float64, whose own rounding is a hundred-thousandth of the factor that shrinks steps."""
+    points, grad, center, eps, step_size = _worst(kind, rows, size, torch.Generator().manual_seed(size))
+    step = ops.l2_step(points, grad, center, eps=eps, step_size=step_size, low=-9.0, high=9.0)
+    inside = ops.l2_project(points, center, eps=eps, low=-9.0, high=9.0)
+    for result in (step, inside):
+        lengths = torch.linalg.vector_norm(result.double() - center.double(), dim=1)
+        assert (lengths <= eps.double()).all()
+    assert (lengths > eps.double() * (1 - 1e-3)).float().mean() > 0.02, "the bound should be reached"
+
+
 @pytest.mark.parametrize("eps", [1e-3, 0.5, 10.0])
 def test_float64_points_are_feasible_too(eps: float) -> None:
     generator = torch.Generator().manual_seed(7)

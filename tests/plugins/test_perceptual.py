@@ -89,7 +89,7 @@ def test_attacks_stay_inside_and_fool_the_net():
     net, images, labels = trained()
     within = ball(net, eps=0.5)
     assert within.layers == ("2",)
-    problem = fl.pgd(net, images, labels, within=within, steps=10, step_size=0.5, random_start=True)
+    problem = fl.pgd(net, images, labels, within=within, steps=10, step_size=0.02, random_start=True)
     for frame in fl.ascend(problem):
         assert (within.distance(frame.images, images) <= 0.5 * (1 + 1e-6)).all()
         assert ((frame.images >= 0) & (frame.images <= 1)).all()
@@ -163,7 +163,7 @@ def test_it_is_written_as_text(tmp_path, images):
     ("options", "message"),
     [
         ({"eps": -1.0}, "eps must be a number >= 0, got -1.0"),
-        ({"eps": 1.0, "reach": 0.0}, "reach must be > 0"),
+        ({"eps": 1.0, "size": 0.0}, "size must be > 0"),
         ({"eps": 1.0, "tries": 0}, "tries >= 1"),
         ({"eps": 1.0, "layers": ("conv9",)}, "names of the net's modules"),
         ({"eps": 1.0, "layers": ()}, "names of the net's modules"),
