@@ -76,6 +76,9 @@ def ascent(case: Situation) -> None:
     start = case.within.start(case.center.clone())
     slope = case.within.admissible(_slope(case, start, _Linear(weight)), start)
     may = case.within.steepest(slope).flatten(1).any(dim=1) & (_sizes(case, start) > 0)
+    # An example's own set may be its start alone, but not everybody's.
+    alone = (case.project(case.far) == start).flatten(1).all(dim=1)
+    may = may if bool(alone.all()) else may & ~alone
     assert bool((up | down)[may].all()), "an ascent gained nothing though the gradient is not zero"
 
 
