@@ -22,7 +22,7 @@ SETS = "linf:eps=0.1 l2:eps=1.5 l1:eps=12"
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--out", default=Path("featlab-sets"), show_default=True, type=click.Path(path_type=Path))
 @click.option("--suite", default="apgd", show_default=True, help="The attacks of the comparison.")
-@click.option("--count", default=500, show_default=True, help="So many test images.")
+@click.option("--count", default=1000, show_default=True, help="So many test images.")
 @click.option("--train-count", type=int, help="Train on so many images; all by default.")
 @click.option("--epochs", type=int, help="Instead of the recipes'.")
 @click.option("--table", type=click.Path(path_type=Path, dir_okay=False), help="Also write the tables as Markdown.")
@@ -71,7 +71,8 @@ def markdown(result: Mapping[str, Any], terms: Mapping[str, Any]) -> str:
 TEMPLATE = """# Which set of perturbations is the right one?
 
 Made by `python -m benchmarks.sets --table benchmarks/SETS.md`: {images} test images of {data}, suite {suite}, seed
-{seed}; {versions}. One net for each set, so the intervals (95 %) are over the images and not over training seeds.
+{seed}; {versions}. One net for each set, so the intervals (95 %) are over the images
+and not over training seeds.
 
 Robust accuracy in %. A row is a net by the set that it was trained in, a column the set that it is attacked in.
 
@@ -82,7 +83,8 @@ al. 2019), each beside its control: the same gradient with another example's.
 
 {aligned}
 
-What the training cost. Passes are ways of each image through the net and back.
+What the training cost. Passes are ways of each image through the net and back; seconds are of the wall clock, whatever
+else the machine did.
 
 {trained}
 """
@@ -101,7 +103,7 @@ def share(found: Mapping[str, Any]) -> str:
 
 def mean(found: Mapping[str, Any]) -> str:
     """Return a mean with its interval."""
-    return f"{found['mean']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+    return f"{found['mean']:z.3f} ({found['low']:z.3f} to {found['high']:z.3f})"
 
 
 if __name__ == "__main__":

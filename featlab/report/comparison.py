@@ -96,8 +96,8 @@ def _short(found: Mapping[str, Any]) -> str:
     if found["mean"] is None:
         return "no gradient"
     if found["low"] is None:
-        return f"{found['mean']:.3f}"
-    return f"{found['mean']:.3f}\n{found['low']:.3f} to {found['high']:.3f}"
+        return f"{found['mean']:z.3f}"
+    return f"{found['mean']:z.3f}\n{found['low']:z.3f} to {found['high']:z.3f}"
 
 
 def _cost(net: _Net) -> list[str]:
@@ -170,7 +170,7 @@ def _of_costs(robust: Sequence[_Net], standard: _Net) -> Iterable[Verdict]:
 
 
 def _said(found: Mapping[str, Any]) -> str:
-    return f"{found['mean']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+    return f"{found['mean']:z.3f} ({found['low']:z.3f} to {found['high']:z.3f})"
 
 
 def comparison_page(result: Mapping[str, Any]) -> Page:
