@@ -124,20 +124,19 @@ def test_random_search_stays_inside_and_comes_near_the_optimum(norm, shape):
     assert (model(found).argmax(dim=1) == labels).tolist() == [True] * 5 + [False] * 5
 
 
-def test_a_whole_suite_of_two_and_three_classes_just_works():
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_whole_suite_of_two_and_three_classes_just_works(classes):
     """The DLR losses need three and four classes; the difference of two logits stands in for them."""
-    for classes in (2, 3):
-        model, images, labels = case((2, 3, 3), classes, count=6)
-        least = optimum(model, images, labels, math.inf)
-        within = fl.threat_model("linf", eps=least.median().item() * 1.001)
-        attacks = [replace(attack, steps=min(attack.steps, 25)) for attack in (*suite("standard"), *suite("apgd"))]
-        for attack in attacks:
-            found = fl.maximize(attack.problem(model, images, labels, within=within))
-            held = model(found).argmax(dim=1) == labels
-            exact = least > least.median() * 1.001
-            assert bool((held >= exact).all())
-            if attack.name != "square":
-                assert held.tolist() == exact.tolist(), attack.name
+    model, images, labels = case((2, 3, 3), classes, count=6)
+    least = optimum(model, images, labels, math.inf)
+    eps = float(least.sort().values[2:4].mean())
+    within, held = fl.threat_model("linf", eps=eps), torch.ones(6, dtype=torch.bool)
+    for attack in (*suite("standard"), *suite("apgd")):
+        short = replace(attack, steps=min(attack.steps, 25))
+        found = fl.maximize(short.problem(model, images, labels, within=within))
+        held &= model(found).argmax(dim=1) == labels
+    assert held.tolist() == (least > eps).tolist()
+    assert held.tolist().count(True) == 3
 
 
 def test_targets_are_the_likeliest_wrong_classes_each_in_its_turn():
