@@ -162,6 +162,13 @@ def momentum_definition(case: Situation) -> None:
         same(f"{name} of a step with momentum must equal their definition", got, defined, **ROUNDING)
 
 
+def accumulated_definition(case: Situation) -> None:
+    """A step along accumulated gradients equals its definition, and leaves the momentum that its definition leaves."""
+    ours, wanted = case.accumulate(type(case.within).accumulated_step), case.accumulate(ThreatModel.accumulated_step)
+    for name, got, defined in zip(("points", "momentum"), ours, wanted, strict=True):
+        same(f"{name} of an accumulated step must equal their definition", got, defined, **ROUNDING)
+
+
 def rows_follow(case: Situation) -> None:
     """Some examples, by themselves and with `rows` of the set, are told what they are told among the others."""
     for some in _parts(case):
@@ -309,5 +316,6 @@ EACH: Final[tuple[Law, ...]] = (
     step_definition,
     momentum_inside,
     momentum_definition,
+    accumulated_definition,
 )
 """Asked of every situation that is drawn, in this order: what explains another fault comes before it."""

@@ -132,6 +132,20 @@ class Situation:
         )
         return moved, trail.previous, trail.best, trail.best_grad
 
+    def accumulate(self, method: Callable[..., Points]) -> tuple[Points, Points]:
+        """Return what an `accumulated_step` makes of the points, and of the momentum."""
+        momentum = 0.1 * self.far
+        moved = method(
+            self.within,
+            self.points.clone(),
+            self.grad.clone(),
+            self.center.clone(),
+            momentum=momentum,
+            decay=0.75,
+            step_size=self.sizes,
+        )
+        return moved, momentum
+
 
 QUESTIONS: Final[Mapping[str, Callable[[Situation], Tensor]]] = MappingProxyType(
     {

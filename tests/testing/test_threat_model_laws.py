@@ -130,6 +130,10 @@ def forgotten_best(self, points, grad, center, *, trail, **given):
     return fl.ThreatModel.momentum_step(self, points, grad, center, trail=other, **given)
 
 
+def unaccumulated(self, points, grad, center, *, momentum, decay, step_size, out=None):
+    return defined(self, points, grad, center, step_size, out)
+
+
 def global_sample(self, center, *, key):
     return self.project(center + 0.1 * torch.rand_like(center), center)
 
@@ -239,6 +243,7 @@ BROKEN = [
     broken("momentum-inside", momentum_step=escaping_momentum),
     broken("momentum-definition", momentum_step=momentum_of(alpha=1.0)),
     broken("momentum-definition", momentum_step=forgotten_best),
+    broken("accumulated-definition", accumulated_step=unaccumulated),
     broken("decode-range", base=Brighter, decode=lambda s, p, c: c + over_examples(p, c)),
     broken("decode-gradient", base=Brighter, decode=lambda s, p, c: Brighter.decode(s, p.detach(), c)),
     broken("decode-gradient", base=Brighter, decode=lambda s, p, c: Brighter.decode(s, p.round(), c)),
