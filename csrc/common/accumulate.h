@@ -1,7 +1,8 @@
 // The momentum of MI-FGSM, m' = decay m + g / |g|_1, by formulas that the CPU and the CUDA kernels share.
 //
-// |g|_1 is a sum that is the same in whatever order it is taken: each |g_i| is rounded to a whole multiple of a grain so
-// coarse that double holds every sum of them exactly, 2^-51 of the largest times the number of values, or a little more.
+// |g|_1 is a sum that is the same in whatever order it is taken: each |g_i| is rounded to a whole multiple of a grain
+// so coarse that double holds every sum of them exactly, 2^-51 of the largest times the number of values, or a little
+// more.
 #pragma once
 
 #include <cmath>

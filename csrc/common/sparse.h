@@ -179,11 +179,16 @@ FEATLAB_FN bool is_chosen(const Choice<Key>& choice, Key key, int64_t index) {
 }
 
 // What the nearest point that differs in few values gains by one of them: d^2 - (d - cut d)^2.
-FEATLAB_FN double l0_gain(float point, float center, Box box) {
-  const double middle = static_cast<double>(center);
-  const Reach<double> reach = near_reach_of(static_cast<double>(point) - middle, middle, box);
-  const double change = reach.distance < reach.room ? reach.distance : reach.room;
+template <class T>
+FEATLAB_FN T l0_gain(T offset, T center, Box box) {
+  const Reach<T> reach = near_reach_of(offset, center, box);
+  const T change = smaller(reach.distance, reach.room);
   return change * (2.0 * reach.distance - change);
+}
+
+FEATLAB_FN double l0_gain_at(float point, float center, Box box) {
+  const double middle = static_cast<double>(center);
+  return l0_gain(static_cast<double>(point) - middle, middle, box);
 }
 
 FEATLAB_FN float l0_apply(bool kept, float point, float center, Box box) {

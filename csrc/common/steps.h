@@ -70,8 +70,8 @@ struct Sums {
 constexpr double kShrink = 1.0 - 0x1p-26;
 
 // The same for steps and projections in l2, which move values in float. With u = 2^-24, an offset rounded to float and
-// two factors rounded to float times values that are together at most twice as long as what they add up to, the products
-// and the sum rounded: 2 (u + u + u) + u; and u for what `add_within` lets pass. That is 8 u at most.
+// two factors rounded to float times values that are together at most twice as long as what they add up to, the
+// products and the sum rounded: 2 (u + u + u) + u; and u for what `add_within` lets pass. That is 8 u at most.
 constexpr double kStepShrink = 1.0 - 0x1p-21;
 
 // |d + along g|^2 is too much smaller than what it is made of where it is less than this part of |d|^2 + |along g|^2:
@@ -114,8 +114,8 @@ FEATLAB_FN Plan l2_plan(double squared, double along, float eps, bool cancelled 
   const double norm = sqrt(squared);
   const double scale = norm <= limit ? 1.0 : limit / norm, grad = scale * along;
   const bool single = !cancelled && eps >= 0x1p-40F && scale >= 0x1p-80 && fits_float(grad);
-  return {along, scale, static_cast<float>(scale), static_cast<float>(grad),
-          along == 0.0 && squared <= radius * radius, single};
+  return {along, scale, static_cast<float>(scale), static_cast<float>(grad), along == 0.0 && squared <= radius * radius,
+          single};
 }
 
 FEATLAB_FN float l2_apply(const Plan& plan, float point, double grad, float center, Box box) {

@@ -1,6 +1,6 @@
 // The steps along accumulated gradients. The blocks of a cluster share an example; each reads its part of the gradient
-// three times: for the largest magnitude, for the sum, and to bring the momentum up to date. So few examples are under way
-// at once that only the first comes from memory, and the others from the caches.
+// three times: for the largest magnitude, for the sum, and to bring the momentum up to date. So few examples are under
+// way at once that only the first comes from memory, and the others from the caches.
 #include <mutex>
 
 #include "../common/accumulate.h"
@@ -105,7 +105,8 @@ int most_blocks() {
   std::call_once(once[device], [&] {
     const auto kernel = accumulate_kernel<G, WIDTH, STEP, true>;
     most[device] = 1;
-    for (int cluster = kMostCluster; cluster > 1 && most[device] == 1 && runs_in_clusters(kernel, device); cluster /= 2) {
+    for (int cluster = kMostCluster; cluster > 1 && most[device] == 1 && runs_in_clusters(kernel, device);
+         cluster /= 2) {
       const ClusterLaunch launch(static_cast<unsigned>(cluster), cluster, kAccumulateThreads, 0, nullptr);
       int active = 0;
       const bool runs = cudaOccupancyMaxActiveClusters(&active, kernel, &launch.config) == cudaSuccess && active > 0;

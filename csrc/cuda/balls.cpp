@@ -44,17 +44,11 @@ void run_accumulated(const char* op, const Tensor& points, const Tensor& grad, c
   const Batch batch = batch_of(op, out);
   check_like(op, out, {&points, &center, &grad, &momentum});
   check_float(op, {&points, &center, &momentum});
-  const AccumulateArguments arguments = {{batch.rows,
-                                          batch.size,
-                                          points.const_data_ptr<float>(),
-                                          center.const_data_ptr<float>(),
-                                          grad.const_data_ptr(),
-                                          out.mutable_data_ptr<float>(),
-                                          values_of(op, eps, out),
-                                          values_of(op, step_size, out),
-                                          box},
-                                         momentum.mutable_data_ptr<float>(),
-                                         values_of(op, decay, out)};
+  const AccumulateArguments arguments = {
+      {batch.rows, batch.size, points.const_data_ptr<float>(), center.const_data_ptr<float>(), grad.const_data_ptr(),
+       out.mutable_data_ptr<float>(), values_of(op, eps, out), values_of(op, step_size, out), box},
+      momentum.mutable_data_ptr<float>(),
+      values_of(op, decay, out)};
   const GradType type = type_of(op, grad);
   if (out.numel() == 0) {
     return;

@@ -19,8 +19,8 @@ constexpr int kThreads = 256;   // of a block that holds or streams
 constexpr int kHeldPacks = 3;   // of a thread: 32 x 32 x 3 values are held by a block
 constexpr int kHeldBlocks = 3;  // on a multiprocessor: 80 registers a thread
 constexpr int64_t kMostHeld = 4 * kThreads * kHeldPacks;
-constexpr int kWide = 512;        // threads of a block that copies: two blocks, 64 registers a thread
-constexpr int kWanted = 114000;   // bytes of a copy: half of what a multiprocessor of sm_90 has
+constexpr int kWide = 512;       // threads of a block that copies: two blocks, 64 registers a thread
+constexpr int kWanted = 114000;  // bytes of a copy: half of what a multiprocessor of sm_90 has
 
 template <class G, int WIDTH>
 struct Streamed {

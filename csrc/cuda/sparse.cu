@@ -136,9 +136,9 @@ __global__ void __launch_bounds__(kThreads, kBlocks) l1_step_kernel(SparseArgume
 __device__ void l0_project(const Row& row, int64_t count, int64_t channels, Shared& shared, Sum& sum) {
   const int64_t groups = row.size / channels;
   const auto key_at = [&](int64_t group) {
-    double score = l0_gain(row.points[group], row.center[group], row.box);
+    double score = l0_gain_at(row.points[group], row.center[group], row.box);
     for (int64_t i = group + groups; i < row.size; i += groups) {
-      score += l0_gain(row.points[i], row.center[i], row.box);
+      score += l0_gain_at(row.points[i], row.center[i], row.box);
     }
     return key_of(score);
   };

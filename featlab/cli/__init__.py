@@ -25,7 +25,7 @@ COMMANDS = {
     "models": ("featlab.cli.models:models", "Shipped nets and known architectures."),
     "plugin": ("featlab.cli.plugin:plugin", "Begin a plugin of your own; check one that is installed."),
     "plugins": ("featlab.cli.plugins:plugins", "What the installed plugins provide."),
-    "release": ("featlab.cli.release:release", "Write a net in half precision, with what it can do in its card."),
+    "release": ("featlab.cli.release:release", "Write a net to ship, with its accuracies in its card."),
     "train": ("featlab.cli.train:train", "Train a standard or robust net."),
 }
 """Every command: where it is, and its line of help, so that `featlab --help` need not import it."""

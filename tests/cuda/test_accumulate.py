@@ -1,4 +1,4 @@
-"""The CUDA kernels of MI-FGSM's steps, as they stand in csrc/cuda, against their definitions, on the emulated device."""
+"""The CUDA kernels of MI-FGSM's steps, as they stand in csrc/cuda, against their definitions, in the emulation."""
 
 import math
 

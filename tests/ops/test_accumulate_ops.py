@@ -36,7 +36,9 @@ def step(name: str, given: dict[str, Tensor], **options: object) -> tuple[Tensor
     return getattr(ops, name)(given["points"], given["grad"], given["center"], **rest), momentum
 
 
-def by_definition(name: str, given: dict[str, Tensor], eps: Tensor, size: Tensor, decay: float) -> tuple[Tensor, Tensor]:
+def by_definition(
+    name: str, given: dict[str, Tensor], eps: Tensor, size: Tensor, decay: float
+) -> tuple[Tensor, Tensor]:
     momentum, out = given["momentum"].clone(), torch.full_like(given["points"], math.nan)
     radius = rounding.rounded_below(eps, torch.float32)
     call = (given["points"], given["grad"], given["center"], momentum, radius, size.float(), torch.tensor([decay]))
@@ -140,9 +142,7 @@ def test_results_depend_neither_on_the_batch_nor_on_the_threads(way: str, name: 
     options = {"eps": torch.tensor([0.1, 0.5, 2.0, 9.0, math.inf]), "decay": torch.tensor([0.0, 0.5, 1.0, 0.9, 2.0])}
     whole = step(name, given, **options)
     for rows in ([0], [1, 2], [4, 3]):
-        part = step(
-            name, {k: v[rows] for k, v in given.items()}, **{k: v[rows] for k, v in options.items()}
-        )
+        part = step(name, {k: v[rows] for k, v in given.items()}, **{k: v[rows] for k, v in options.items()})
         assert all(same_bits(ours, theirs[rows]) for ours, theirs in zip(part, whole, strict=True))
     threads = torch.get_num_threads()
     try:

@@ -146,7 +146,9 @@ def test_random_steps_never_leave_the_ball(way: str, eps: float) -> None:
         assert ((points >= 0) & (points <= 1)).all()
 
 
-def _worst(kind: str, rows: int, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _worst(
+    kind: str, rows: int, size: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return points, gradients, centers, radii and step sizes that lead where rounding is most likely to lead out."""
 
     def normal() -> Tensor:

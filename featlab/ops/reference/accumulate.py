@@ -1,5 +1,8 @@
 """The steps along accumulated gradients (MI-FGSM), in terms of the plain steps."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -10,38 +13,34 @@ _WHOLE = 1.5 * 2.0**52
 """A float64 number that is added and taken away leaves a whole number of what is smaller than 2^51."""
 
 
-def linf_accumulated_step(
-    points: Tensor,
-    grad: Tensor,
-    center: Tensor,
-    momentum: Tensor,
-    eps: Tensor,
-    step_size: Tensor,
-    decay: Tensor,
-    low: float,
-    high: float,
-    out: Tensor,
-) -> None:
+class _Call(NamedTuple):
+    """The operator's arguments, in order."""
+
+    points: Tensor
+    grad: Tensor
+    center: Tensor
+    momentum: Tensor
+    eps: Tensor
+    step_size: Tensor
+    decay: Tensor
+    low: float
+    high: float
+    out: Tensor
+
+
+def linf_accumulated_step(*arguments: Tensor | float) -> None:
     """Write m' = decay * momentum + g / |g|_1 over `momentum`, and the linf step along it to `out`."""
-    _accumulate(grad, momentum, decay)
-    linf_step(points, momentum, center, eps, step_size, low, high, out)
+    _accumulated_step(_Call(*arguments), linf_step)  # type: ignore[arg-type]
 
 
-def l2_accumulated_step(
-    points: Tensor,
-    grad: Tensor,
-    center: Tensor,
-    momentum: Tensor,
-    eps: Tensor,
-    step_size: Tensor,
-    decay: Tensor,
-    low: float,
-    high: float,
-    out: Tensor,
-) -> None:
+def l2_accumulated_step(*arguments: Tensor | float) -> None:
     """Write m' = decay * momentum + g / |g|_1 over `momentum`, and the l2 step along it to `out`."""
-    _accumulate(grad, momentum, decay)
-    l2_step(points, momentum, center, eps, step_size, low, high, out)
+    _accumulated_step(_Call(*arguments), l2_step)  # type: ignore[arg-type]
+
+
+def _accumulated_step(call: _Call, step: Callable[..., None]) -> None:
+    _accumulate(call.grad, call.momentum, call.decay)
+    step(call.points, call.momentum, call.center, call.eps, call.step_size, call.low, call.high, call.out)
 
 
 def _accumulate(grad: Tensor, momentum: Tensor, decay: Tensor) -> None:
