@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @options.ROOT
 @options.THREAT_MODELS
 @click.option("--suite", default="standard", show_default=True, help="The attacks that measure robust accuracy.")
+@click.option("--engine", default="fast", show_default=True, help="What attacks follow; the net itself judges.")
 @click.option("--count", type=click.IntRange(min=1), help="Attack so many test images, balanced; all by default.")
 @options.BATCH_SIZE
 @options.DEVICE
@@ -36,6 +37,7 @@ def release(
     root: Path | None,
     specs: tuple[str, ...],
     suite: str,
+    engine: str,
     count: int | None,
     batch_size: int,
     device: str,
@@ -58,6 +60,7 @@ def release(
                 chosen,
                 within=fl.threat_model(spec),
                 suite=suite,
+                engine=engine,
                 batch_size=batch_size,
                 seed=seed,
                 progress=lambda stage, done, total, spec=spec: progress(f"{spec} {stage}", done, total),
@@ -66,7 +69,9 @@ def release(
         }
     card = {**trained(model), "tests": {"name": tests.name, "sha256": tests.sha256}}
     card["clean"] = fl.accuracy(net, tests, batch_size=batch_size).record()
-    card["robust"] = [{"suite": suite, "seed": seed, **brief(spec, found)} for spec, found in reports.items()]
+    card["robust"] = [
+        {"suite": suite, "engine": engine, "seed": seed, **brief(spec, found)} for spec, found in reports.items()
+    ]
     write(net, out, card)
     click.echo(
         json.dumps(card) if as_json else "\n".join([f"{out}: clean {card['clean']['accuracy']:.1%}", *lines(card)])

@@ -40,7 +40,9 @@ def test_the_card_says_what_evaluation_finds(trained, tmp_path):
         "cpu",
     ]
     done = CliRunner().invoke(
-        group, [*arguments, "--suite", "quick", "--threat-model", "linf:eps=0.05", "--json"], catch_exceptions=False
+        group,
+        [*arguments, "--suite", "quick", "--engine", "auto", "--threat-model", "linf:eps=0.05", "--json"],
+        catch_exceptions=False,
     )
     assert done.exit_code == 0, done.output
     card = json.loads(done.stdout)
