@@ -2,6 +2,7 @@
 
 from featlab.audit.findings import Audit
 from featlab.audit.run import audit, terms
+from featlab.audit.storing import record
 from featlab.audit.subject import Limits, Subject, fitted
 
-__all__ = ["Audit", "Limits", "Subject", "audit", "fitted", "terms"]
+__all__ = ["Audit", "Limits", "Subject", "audit", "fitted", "record", "terms"]

@@ -56,7 +56,8 @@ def attacked(subject: Subject) -> Attacked:
 
 
 def _length(change: Images) -> Scores:
-    return change.flatten(1).norm(dim=1)
+    length: Scores = change.flatten(1).norm(dim=1)
+    return length
 
 
 def _accuracy(subject: Subject, images: Images) -> Accuracy:
@@ -70,13 +71,17 @@ UNMEASURED = "not measured"
 def flipped(subject: Subject, found: Attacked, features: Features) -> Flipped:
     """Return what robust and other features carried of the change between the old answer and the new one."""
     if not subject.splits:
-        return Flipped(0, 0, 0, (), (), 0, "the answer is no weighted sum of these features, so it cannot be split over them")
+        return Flipped(
+            0, 0, 0, (), (), 0, "the answer is no weighted sum of these features, so it cannot be split over them"
+        )
     verdicts = {row.unit: row.verdict for row in features.rows}
     made = _flips(subject, found.changed)
     rows = made.contributions[made.flipped()].double()
     count, total = len(rows), rows.shape[1]
     if count == 0:
-        return Flipped(len(made.before), 0, total, (), (), 0, "the attack changed no answer, so nothing carried a change")
+        return Flipped(
+            len(made.before), 0, total, (), (), 0, "the attack changed no answer, so nothing carried a change"
+        )
     names = [verdicts.get(unit, UNMEASURED) for unit in range(total)]
     whole = rows.sum()
     mean = rows.sum(dim=0) / whole

@@ -93,7 +93,7 @@ def _of(gamma: Interval | None) -> Interval:
 
 
 def _counts(found: Usefulness) -> Mapping[str, int]:
-    verdicts = found.verdicts(least=LEAST)
+    verdicts: list[str] = [*found.verdicts(least=LEAST)]
     return {name: verdicts.count(name) for name in VERDICTS}
 
 
@@ -105,9 +105,7 @@ def _mean(found: Interval | None, best: Labels) -> Estimate:
 
 def _elsewhere(first: Usefulness, other: Usefulness, spec: str) -> Elsewhere:
     alike = agreement(first, other, least=LEAST)
-    return Elsewhere(
-        spec, _counts(other), _mean(other.gamma, first.best_class()), alike["jaccard"], alike["spearman"]
-    )
+    return Elsewhere(spec, _counts(other), _mean(other.gamma, first.best_class()), alike["jaccard"], alike["spearman"])
 
 
 MADE = ("made of pixels", "made of waves")

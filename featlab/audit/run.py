@@ -69,11 +69,11 @@ def audit(
     digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
     parts: dict[str, Any] = {}
     seconds: dict[str, float] = {}
-    subject.logits  # noqa: B018  (asked for now, so that a broken model is refused first)
+    subject.refuse_broken()
     for number, (name, (kind, make)) in enumerate(STAGES.items()):
         subject.progress("parts", number, len(STAGES))
         path = None if folder is None else folder / f"{name}.safetensors"
-        kept = None if path is None else load(path, kind, terms=digest)
+        kept: tuple[Any, float] | None = None if path is None else load(path, kind, terms=digest)
         if kept is None:
             begun = time.monotonic()
             parts[name], seconds[name] = make(subject, parts), round(time.monotonic() - begun, 2)
@@ -101,11 +101,13 @@ def conditions(subject: Subject) -> dict[str, Any]:
         "card": _card(subject.spec),
         "layer": subject.address,
         "data": subject.test.name,
+        "split": subject.test.split,
         "test_images": len(subject.test),
         "test_sha256": subject.test.sha256,
         "train_images": len(subject.train),
         "train_sha256": subject.known.sha256,
-        "threat_models": [repr(each) for each in subject.within],
+        "threat_models": list(subject.specs),
+        "threat_models_in_full": [repr(each) for each in subject.within],
         "suite": subject.suite,
         "limits": asdict(subject.limits),
         "batch_size": subject.batch_size,

@@ -25,7 +25,7 @@ def save(path: Path, finding: object, *, terms: str, seconds: float) -> None:
 
 
 def load(path: Path, kind: type[Finding], *, terms: str) -> tuple[Finding, float] | None:
-    """Return the finding in a file and the seconds it took; None where there is none that was made under the same terms."""
+    """Return the finding in a file and the seconds it took; None where there is none made under the same terms."""
     if not path.exists():
         return None
     tensors, facts = read_tensors(path)

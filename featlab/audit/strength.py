@@ -102,4 +102,3 @@ def sanity(subject: Subject) -> Sanity:
         progress=subject.progress,
     )
     return Sanity(found)
-

@@ -13,6 +13,7 @@ from featlab.data import batches
 from featlab.datasets import Dataset
 from featlab.freezing import frozen
 from featlab.models import Classifier, Layer, head_of
+from featlab.models.layers import find
 from featlab.models.where import LOGITS, PENULTIMATE
 from featlab.threat_models import ThreatModel
 from featlab.types import Labels, Progress, Scores, silent
@@ -103,6 +104,11 @@ class Subject:
         """The model's logits on all test images, on the CPU."""
         return logits_of(self.model, self.test, batch_size=self.batch_size, progress=self.progress)
 
+    def refuse_broken(self) -> None:
+        """Refuse a layer that there is not, and a model that answers NaN: before anything is written."""
+        find(self.model, self.address)
+        _ = self.logits
+
     @property
     def sure(self) -> Scores:
         """The probability of each answer to a test image."""
@@ -129,8 +135,10 @@ def logits_of(model: Classifier, data: Dataset, *, batch_size: int, progress: Pr
         if bool(bad.any()):
             first = int(index[bad][0])
             raise ValueError(
-                f"{model.label} answers NaN or infinity to {int(bad.sum())} of {len(images)} images, first to test image "
-                f"{first} of {data.name}, so nothing about it can be measured; mend the model, or load its weights again"
+                f"{model.label} answers NaN or infinity to {int(bad.sum())} of {len(images)} images, first to test "
+                "image "
+                f"{first} of {data.name}, so nothing about it can be measured; mend the model, or load its weights "
+                "again"
             )
         rows.append(logits)
         progress("answers", int(index[-1]) + 1, len(data))
@@ -145,12 +153,13 @@ def fitted(model: Classifier, data: Dataset) -> Dataset:
     """
     if model.shape != data.shape:
         raise ValueError(
-            f"{model.label} takes images of {_sides(model.shape)} and {data.name} has {_sides(data.shape)}; choose data "
+            f"{model.label} takes images of {_sides(model.shape)} and {data.name} has {_sides(data.shape)}; choose "
+            "data "
             "of that shape, or load the model with ?shape=... if its net is fit for it"
         )
     if len(data.labels.unique()) < 2:
         raise ValueError(
-            f"an audit asks what tells classes apart, and all {len(data)} test images of {data.name} are of one class; "
+            f"an audit asks what tells classes apart, and all {len(data)} images of {data.name} are of one class; "
             "choose data with two classes or more"
         )
     if model.classes == data.classes:
@@ -160,7 +169,8 @@ def fitted(model: Classifier, data: Dataset) -> Dataset:
         return _renamed(data, model.classes)
     if len(model.classes) != len(data.classes):
         raise ValueError(
-            f"{model.label} has {len(model.classes)} classes and {data.name} has {len(data.classes)}, which are not named "
+            f"{model.label} has {len(model.classes)} classes and {data.name} has {len(data.classes)}, which are not "
+            "named "
             "like some of them; choose the data that the model was trained on"
         )
     return replace(data, classes=model.classes) if _numbered(data.classes) else data

@@ -14,6 +14,7 @@ from featlab.names import lookup
 
 COMMANDS = {
     "attack": ("featlab.cli.attack:attack", "Write the adversarial images of a model."),
+    "audit": ("featlab.cli.audit:audit", "Which features a model uses and how robust they are, as one page."),
     "data": ("featlab.cli.data:data", "Data sets, their mirrors and checksums."),
     "dataset": ("featlab.cli.dataset:dataset", "Build, check, import and export constructed data sets."),
     "demo": ("featlab.cli.demo:demo", "Run the central experiment on real images."),

@@ -1,5 +1,6 @@
 """The report page: one self-contained file with tables, charts and pictures."""
 
+from featlab.report.audit import audit_page
 from featlab.report.central import central_page
 from featlab.report.page import Page, Section, render, write
 from featlab.report.pictures import Picture, saliency_images, saliency_scale, save_png, to_png
@@ -9,6 +10,7 @@ __all__ = [
     "Page",
     "Picture",
     "Section",
+    "audit_page",
     "central_page",
     "central_table",
     "render",

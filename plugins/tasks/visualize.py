@@ -45,9 +45,7 @@ def visualize(
     return fl.Problem(score, start, within or fl.threat_model("box"), steps, step_size, keep="last", seed=seed)
 
 
-def one_unit(
-    model: nn.Module, unit: str, images: torch.Tensor, *, pass_through: bool = False
-) -> fl.FeatureExtractor:
+def one_unit(model: nn.Module, unit: str, images: torch.Tensor, *, pass_through: bool = False) -> fl.FeatureExtractor:
     """Return the extractor of a unit after seeing that it is one."""
     extract = fl.Layer(model, unit, pass_through=True) if pass_through else fl.extractor(model, unit)
     with torch.no_grad():
