@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from featlab.audit.findings import Elsewhere, Feature, Features, Seen, Shown
 from featlab.audit.subject import Subject
-from featlab.features.extremes import read
+from featlab.features.extremes import extremes, read
 from featlab.features.layers import Estimate
-from featlab.features.resampling import Interval
+from featlab.features.resampling import Interval, shares
 from featlab.features.retrieval import activating
-from featlab.features.usefulness import Usefulness, agreement, summarise, usefulness
+from featlab.features.usefulness import Usefulness, agreement, summarise
 from featlab.plugins import task, threat_model
 from featlab.problem import maximize
-from featlab.types import Images, Labels
+from featlab.threat_models import ThreatModel
+from featlab.types import Images
 
 LEAST = 0.1
 """The usefulness below which a feature counts as useless."""
@@ -31,9 +32,9 @@ def features(subject: Subject) -> Features:
     They are picked on training images and measured on test images, so that being picked flatters none of them.
     """
     units, total, idle = _picked(subject)
-    found = [_measured(subject, units, number) for number in range(len(subject.within))]
-    first = found[0]
-    counts = _counts(first)
+    values, columns = read(subject.extract, subject.some, units=units, batch_size=subject.batch_size)
+    found = [_measured(subject, values, columns, within) for within in subject.within]
+    first, rho, gamma = found[0]
     return Features(
         layer=subject.address,
         total=total,
@@ -41,33 +42,73 @@ def features(subject: Subject) -> Features:
         n=first.n,
         least=LEAST,
         rows=_rows(first),
-        counts=counts,
-        rho=_mean(first.rho, first.best_class()),
-        gamma=_mean(first.gamma, first.best_class()),
-        others=tuple(_elsewhere(first, other, spec) for other, spec in zip(found[1:], subject.specs[1:])),
+        counts=_counts(first),
+        rho=rho,
+        gamma=gamma,
+        others=tuple(
+            _elsewhere(first, other, spec, mean) for (other, _, mean), spec in zip(found[1:], subject.specs[1:])
+        ),
     )
 
 
 def _picked(subject: Subject) -> tuple[list[int], int, int]:
-    """Return the units that are most useful on training images, how many there are, and how many are constant."""
+    """Return the units that are most useful on training images, how many there are, and how many are constant.
+
+    The classes take turns with the best unit that is left of those that are most useful for them.
+    """
     values, _ = read(subject.extract, subject.known, batch_size=subject.batch_size, progress=subject.progress)
-    labels = subject.known.labels
-    found = summarise(values, labels, None, units=torch.arange(values.shape[1]), resamples=0)
-    best = found.rho.value.amax(dim=0)
-    order = best.argsort(descending=True, stable=True)[: subject.limits.units]
-    return order.sort().values.tolist(), len(best), int((best == 0).sum())
+    found = summarise(values, subject.known.labels, None, units=torch.arange(values.shape[1]), resamples=0)
+    best, labels = found.rho.value.max(dim=0)
+    order = best.argsort(descending=True, stable=True)
+    seen = torch.zeros(len(found.rho.value), dtype=torch.int64)
+    turn = torch.empty_like(order)
+    for unit in order.tolist():
+        turn[unit] = seen[labels[unit]]
+        seen[labels[unit]] += 1
+    turn[best == 0] = len(best)
+    chosen = order[turn[order].argsort(stable=True)][: subject.limits.units]
+    return chosen.sort().values.tolist(), len(best), int((best == 0).sum())
 
 
-def _measured(subject: Subject, units: Sequence[int], number: int) -> Usefulness:
-    return usefulness(
+def _measured(
+    subject: Subject, values: Tensor, columns: Tensor, within: ThreatModel
+) -> tuple[Usefulness, Estimate, Estimate]:
+    """Return what `fl.usefulness` does, and the means over the units at their best classes."""
+    found = extremes(
         subject.extract,
         subject.some,
-        within=subject.within[number],
-        units=units,
+        within=within,
+        units=columns,
         batch_size=subject.batch_size,
         seed=subject.seed,
         progress=subject.progress,
     )
+    labels = subject.some.labels
+    made = summarise(values, labels, found, units=columns, within=within, seed=subject.seed)
+    best = made.best_class()
+    sides = (2.0 * (labels[:, None] == best) - 1).double() * made.sign.gather(0, best[None])
+    least = torch.where(sides > 0, found.low, -found.high)
+    means = [mean_over_units(values, sides, each, seed=subject.seed) for each in (sides * values, least)]
+    return made, means[0], means[1]
+
+
+def mean_over_units(values: Tensor, sides: Tensor, signed: Tensor, *, seed: int, resamples: int = 1000) -> Estimate:
+    """Return the mean over units of E[y s f] (or of its infimum) / std, f less its mean, with a bootstrap interval.
+
+    `sides` y s and `signed` y s f, or its infimum, are (examples, units) as `values` are. Every draw of the examples
+    standardises anew, as for the single units. Constant units count as 0.
+    """
+    count = len(values)
+    everyone = torch.full((1, count), 1 / count, dtype=torch.float64)
+    alive = values.std(dim=0, correction=0) > 0
+    clouds = []
+    for weights in (everyone, shares(count, resamples, seed=seed)):
+        mean = weights @ values
+        std = (weights @ values.square() - mean.square()).clamp_min(0).sqrt()
+        each = (weights @ signed - (weights @ sides) * mean) / torch.where(std > 0, std, 1.0)
+        clouds.append((each * alive).mean(dim=1))
+    low, high = torch.quantile(clouds[1], torch.tensor([0.025, 0.975], dtype=torch.float64))
+    return Estimate(float(clouds[0]), float(low), float(high))
 
 
 def _rows(found: Usefulness) -> tuple[Feature, ...]:
@@ -97,15 +138,9 @@ def _counts(found: Usefulness) -> Mapping[str, int]:
     return {name: verdicts.count(name) for name in VERDICTS}
 
 
-def _mean(found: Interval | None, best: Labels) -> Estimate:
-    """Return the mean over the features at their best classes, between the means of their intervals' ends."""
-    each = (getattr(_of(found), name).gather(0, best[None]).mean() for name in ("value", "low", "high"))
-    return Estimate(*map(float, each))
-
-
-def _elsewhere(first: Usefulness, other: Usefulness, spec: str) -> Elsewhere:
+def _elsewhere(first: Usefulness, other: Usefulness, spec: str, gamma: Estimate) -> Elsewhere:
     alike = agreement(first, other, least=LEAST)
-    return Elsewhere(spec, _counts(other), _mean(other.gamma, first.best_class()), alike["jaccard"], alike["spearman"])
+    return Elsewhere(spec, _counts(other), gamma, alike["jaccard"], alike["spearman"])
 
 
 MADE = ("made of pixels", "made of waves")
@@ -114,7 +149,7 @@ MADE = ("made of pixels", "made of waves")
 
 def seen(subject: Subject, found: Features) -> Seen:
     """Return pictures of the most useful robust units, and of the most useful non-robust ones."""
-    kinds = [[row for row in found.rows if row.verdict == kind][: subject.limits.seen] for kind in VERDICTS[:2]]
+    kinds = [_various(found.rows, kind)[: subject.limits.seen] for kind in VERDICTS[:2]]
     chosen = [row for rows in kinds for row in rows]
     if not chosen:
         return Seen((), (), MADE)
@@ -136,6 +171,16 @@ def seen(subject: Subject, found: Features) -> Seen:
     return Seen(tuple(shown[:count]), tuple(shown[count:]), MADE)
 
 
+def _various(rows: tuple[Feature, ...], kind: str) -> list[Feature]:
+    """Return the features of one verdict, the best of each class before the second best of any."""
+    taken: list[int] = []
+    turns = []
+    for row in (row for row in rows if row.verdict == kind):
+        turns.append((taken.count(row.label), row))
+        taken.append(row.label)
+    return [row for _, row in sorted(turns, key=lambda pair: pair[0])]
+
+
 def _made(subject: Subject, unit: int) -> Tensor:
     """Return images that were driven from grey until the unit responds strongly, in each of the two ways."""
     grey = torch.full((1, *subject.test.shape), 0.5, device=subject.model.device)
@@ -144,7 +189,7 @@ def _made(subject: Subject, unit: int) -> Tensor:
     return torch.cat([_driven(subject, grey, unit, *way) for way in ways])
 
 
-def _driven(subject: Subject, grey: Images, unit: int, within: object, size: float) -> Images:
+def _driven(subject: Subject, grey: Images, unit: int, within: ThreatModel, size: float) -> Images:
     problem = task("visualize")(
         subject.model,
         grey,

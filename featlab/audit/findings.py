@@ -77,8 +77,8 @@ class Elsewhere:
 class Features:
     """Usefulness and robust usefulness of the units that are most useful on training images.
 
-    `total` counts the layer's units and `idle` those that are constant over the training images. The intervals of the
-    means are the means of the features' own ends: as wide as if all features erred together.
+    `total` counts the layer's units and `idle` those that are constant over the training images; `rho` and `gamma` are
+    the means over the units that were measured, each at its best class.
     """
 
     layer: str

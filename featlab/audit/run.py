@@ -65,8 +65,7 @@ def audit(
     Parts are kept in `folder` and taken from there if they were made under the same terms; `note` is told of each part
     that was made now. A model that answers NaN is a ValueError before anything is written.
     """
-    known = terms(subject)
-    digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+    digest = digest_of(subject)
     parts: dict[str, Any] = {}
     seconds: dict[str, float] = {}
     subject.refuse_broken()
@@ -84,6 +83,11 @@ def audit(
             parts[name], seconds[name] = kept
     subject.progress("parts", len(STAGES), len(STAGES))
     return Audit(label=label, classes=subject.model.classes, conditions=conditions(subject), seconds=seconds, **parts)
+
+
+def digest_of(subject: Subject) -> str:
+    """Return the SHA-256 of the terms: parts with another one are made anew."""
+    return hashlib.sha256(json.dumps(terms(subject), sort_keys=True).encode()).hexdigest()
 
 
 def terms(subject: Subject) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from featlab.audit.findings import Audit, Mistake
 from featlab.features.saliency_table import QUALITIES, Mean
 from featlab.report.audit_features import drawable
 from featlab.report.audit_words import (
+    GREEN,
     GREY,
     TONES,
     Audits,
@@ -52,7 +53,8 @@ def saliency(audits: Audits) -> Section:
         blocks.append(
             paragraph(f"{subject(audit, audits)}{_judged(audit)}", *(f" {note}" for note in audit.saliency.notes))
         )
-    blocks += [_maps(audit, audits) for audit in audits]
+    blocks += [_maps(audit, audits, audits) for audit in audits]
+    blocks += [_maps(audit, audits, [audit]) for audit in audits if _pale(audit, audits)]
     blocks += [_qualities(audit) for audit in audits]
     return Section("Saliency", tuple(blocks))
 
@@ -81,23 +83,34 @@ def _beats(audit: Audit, method: str, quality: str) -> bool:
     return all(own.high < other.low for other in others)
 
 
-def _maps(audit: Audit, audits: Audits) -> Picture:
-    found = audit.saliency
+def _scale(audits: Audits, method: str) -> float:
+    """Return the one scale on which a method's maps are drawn."""
+    known = [each.saliency.maps[method] for each in audits if method in each.saliency.maps]
+    return max(saliency_scale(maps, quantile=CUT) for maps in known)
+
+
+def _pale(audit: Audit, audits: Audits) -> bool:
+    """Return whether the model's gradients are too small to be seen on the scale of both."""
+    return len(audits) > 1 and _scale([audit], "gradient") < _scale(audits, "gradient") / 3
+
+
+def _maps(audit: Audit, audits: Audits, scaled: Audits) -> Picture:
+    """Return the maps of a model, on scales shared by the models `scaled`."""
+    found, own = audit.saliency, len(scaled) < len(audits)
     rows: list[tuple[str, Tensor]] = [("image", drawable(found.images))]
-    scales = []
+    said = []
     for method, maps in found.maps.items():
-        scale = max(
-            saliency_scale(each.saliency.maps[method], quantile=CUT) for each in audits if method in each.saliency.maps
-        )
+        scale = _scale(scaled, method)
         rows.append((method, saliency_images(maps, scale=scale or None)))
-        scales.append(f"{method} {scale:.2g}")
+        said.append(f"{method} {scale:.2g}")
+    shared = ", the same for both models" if len(scaled) > 1 else ", of this model alone" if own else ""
     caption = (
-        f"Red speaks for the label, blue against it, white is zero. One scale for each method"
-        f"{', the same for both models' if len(audits) > 1 else ''}: full colour stands at {'; '.join(scales)} "
-        f"({CUT:.0%} of the values lie within)."
+        f"Red speaks for the label, blue against it, white is zero. One scale for each method{shared}: full colour "
+        "stands "
+        f"at {'; '.join(said)} ({CUT:.0%} of the values lie within)."
     )
-    names = tuple(audit.classes[label] for label in found.labels)
-    return Picture(titled("Maps of the label's logit", audit, audits), caption, tuple(rows), names)
+    title = titled("Maps of the label's logit, on its own scale" if own else "Maps of the label's logit", audit, audits)
+    return Picture(title, caption, tuple(rows), tuple(audit.classes[label] for label in found.labels))
 
 
 def _qualities(audit: Audit) -> Table:
@@ -121,7 +134,7 @@ def _qualities(audit: Audit) -> Table:
 def _cell(found: Mean | None) -> str:
     if found is None or math.isnan(found.value):
         return "unknown"
-    half = "" if math.isnan(found.high) else f" \N{PLUS-MINUS SIGN}{found.high - found.value:.2f}"
+    half = "" if math.isnan(found.high) else f"\N{NO-BREAK SPACE}\N{PLUS-MINUS SIGN}{found.high - found.value:.2f}"
     return f"{found.value:.2f}{half}".replace("-", "\N{MINUS SIGN}")
 
 
@@ -154,27 +167,22 @@ def _pitch(audit: Audit) -> str:
 
 def _bands(audits: Audits) -> Chart:
     first = audits[0].spectrum
+    flat = tuple(Mean(part, part, part, first.images[0].n) for part in first.flat)
     series = [
-        Series(
-            f"changes, {audit.label}", tuple(zip(audit.spectrum.centers, map(as_share, audit.spectrum.change))), tone
-        )
-        for audit, tone in zip(audits, TONES)
-    ]
-    n = first.images[0].n
-    series += [
-        Series("images", tuple(zip(first.centers, map(as_share, first.images))), 2, faint=True),
-        Series(
-            "white noise",
-            tuple((x, as_share(Mean(part, part, part, n))) for x, part in zip(first.centers, first.flat)),
-            GREY,
-            faint=True,
-        ),
+        *(_band_line(f"changes, {each.label}", each.spectrum.change, each, tone) for each, tone in zip(audits, TONES)),
+        _band_line("images", first.images, audits[0], GREEN, faint=True),
+        _band_line("white noise", flat, audits[0], GREY, faint=True),
     ]
     said = "; ".join(
         f"{each.label}: " + ", ".join(percent(part.accuracy) for _, part in each.points) for each in series
     )
     lines = Lines("spectrum", "Share of energy by frequency", f"{said}.", tuple(series), "cycles per pixel")
     return Chart(lines, "Share of the energy in rings of equal width about frequency 0; bands are 95% intervals.")
+
+
+def _band_line(label: str, energy: tuple[Mean, ...], audit: Audit, tone: int, *, faint: bool = False) -> Series:
+    centers = (round(center, 3) for center in audit.spectrum.centers)
+    return Series(label, tuple(zip(centers, map(as_share, energy))), tone, faint)
 
 
 def _overlap(audit: Audit) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from featlab.audit.findings import Audit, Feature, Shown
@@ -53,15 +54,14 @@ def features(audits: Audits) -> Section:
 
 def _said(audit: Audit, audits: Audits) -> list[Words]:
     found = audit.features
-    kinds = [f"{many(number_of, name + ' one')}" for name, number_of in found.counts.items() if number_of]
+    kinds = [f"{many_of} {name}" for name, many_of in found.counts.items() if many_of]
     spec = audit.conditions["threat_models"][0]
     words: list[Words] = [
         subject(audit, audits),
-        Strong(f"of {many(len(found.rows), 'unit')} there are {listed(kinds)}"),
-        f" at {spec}. These are the most useful of the {count(found.total)} of layer {found.layer}, picked on "
-        f"{count(audit.conditions['limits']['train'])} training images or fewer and measured on {found.n} test images"
-        + (f"; {many(found.idle, 'unit')} never changed" if found.idle else "")
-        + f". Mean rho is {ranged(found.rho)}, mean gamma {ranged(found.gamma)}. ",
+        Strong(f"Of {many(len(found.rows), 'unit')} there are {listed(kinds)}"),
+        f" at {spec}. They are the most useful of the {count(found.total)} of layer {found.layer}, the classes taking "
+        "turns"
+        f"{_picked(audit)}. Mean rho is {ranged(found.rho)}, mean gamma {ranged(found.gamma)}. ",
     ]
     if found.gamma.high < 0:
         words.append(
@@ -73,19 +73,25 @@ def _said(audit: Audit, audits: Audits) -> list[Words]:
         words.append(
             "Whether these features keep telling classes apart under attack cannot be said from so few images."
         )
-    words.append(
-        " Gamma is found by ascent, so the truth may be lower; the intervals of the means are as wide as if all "
-        "features "
-        "erred together."
-    )
+    words.append(" Gamma is found by ascent, so the truth may be lower.")
     return words
+
+
+def _picked(audit: Audit) -> str:
+    """Say on which images the units were picked and measured."""
+    found, known = audit.features, audit.conditions
+    idle = f"; {many(found.idle, 'unit')} never changed" if found.idle else ""
+    if known["split"] == "all":
+        return f", measured on {found.n} of the images on which they were picked, which flatters them{idle}"
+    training = min(known["limits"]["train"], known["train_images"])
+    return f", picked on {count(training)} training images and measured on {found.n} test images{idle}"
 
 
 def _scatter(audit: Audit, audits: Audits) -> Chart:
     groups = tuple(
         Group(kind, tuple(_spot(row, audit) for row in audit.features.rows if row.verdict == kind), colour)
         for kind, colour in COLOURS.items()
-        if audit.features.counts.get(kind)
+        if any(each.features.counts.get(kind) for each in audits)
     )
     said = "; ".join(f"{group.label}: {len(group.spots)}" for group in groups)
     every = tuple((row.rho.value, row.gamma.value) for each in audits for row in each.features.rows)
@@ -225,8 +231,6 @@ def _row_title(row: Feature, audit: Audit) -> str:
 
 
 def _row(each: Shown) -> Tensor:
-    import torch
-
     return torch.cat([each.top, each.made])
 
 

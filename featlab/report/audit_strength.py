@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from featlab.audit.findings import Audit
-from featlab.report.audit_words import TONES, Audits, accuracy, listed, many, number, ranged, share, subject
+from featlab.audit.findings import Audit, LayerRow
+from featlab.report.audit_words import TONES, Audits, accuracy, listed, many, number, part, ranged, share, subject
 from featlab.report.charts import Lines, Series
 from featlab.report.page import Block, Chart, Column, Link, Section, Strong, Table, TableRow, Terms, Words, paragraph
 from featlab.report.wording import count, percent, plain
+from featlab.sanity import Symptom
 
 NAKANO = Link(
     "Engstrom et al. 2019, response to Nakano", "https://distill.pub/2019/advex-bugs-discussion/original-authors/"
@@ -95,34 +96,44 @@ def warnings(audits: Audits) -> Section:
     blocks: list[Block] = []
     for audit in audits:
         seen = [each for each in audit.sanity.symptoms if each.seen]
-        total = len(audit.sanity.symptoms)
-        words = (
-            f"{len(seen)} of {total} symptoms that make attacks lie were seen: {listed([s.name for s in seen])}. Read "
-            "the "
-            "accuracy under attack with what stands below."
-            if seen
-            else f"None of {total} symptoms that make attacks lie was seen. That is no proof that the attacks are as "
-            "strong "
-            "as attacks can be; it rules out the usual ways in which they fail."
-        )
-        blocks.append(paragraph(subject(audit, audits), words))
-        items = tuple(
-            (
-                f"{each.name}: {'seen' if each.seen else 'not seen'}",
-                _symptom(each.finding, each.advice if each.seen else ""),
-            )
-            for each in audit.sanity.symptoms
-        )
-        blocks.append(Terms(items))
+        blocks.append(paragraph(subject(audit, audits), _trusted(len(audit.sanity.symptoms), [s.name for s in seen])))
+        if seen:
+            blocks.append(Terms(tuple((each.name, _sentence(each.advice)) for each in seen)))
+    blocks.append(_symptoms(audits))
     return Section("Can the attacks be trusted?", tuple(blocks))
 
 
-def _symptom(finding: str, advice: str) -> str:
-    return f"{_sentence(finding)} {_sentence(advice)}".strip()
+def _trusted(total: int, seen: list[str]) -> str:
+    if seen:
+        return (
+            f"{len(seen)} of {total} symptoms that make attacks lie were seen: {listed(seen)}. Read the accuracy under "
+            "attack with what stands below."
+        )
+    return (
+        f"None of {total} symptoms that make attacks lie was seen. That is no proof that the attacks are as strong as "
+        "attacks can be; it rules out the usual ways in which they fail."
+    )
+
+
+def _symptoms(audits: Audits) -> Table:
+    """Return what was measured for every symptom that was looked for in any of the models."""
+    known = [{each.name: each for each in audit.sanity.symptoms} for audit in audits]
+    names = list(dict.fromkeys(name for each in known for name in each))
+    columns = (Column("Symptom"), *(Column(audit.label) for audit in audits))
+    rows = []
+    for name in names:
+        found = [each.get(name) for each in known]
+        cells = ("not looked for" if each is None else _finding(each) for each in found)
+        rows.append(TableRow((name, *cells), lead=any(each is not None and each.seen for each in found)))
+    return Table("What was looked for, on a few images; bold where a symptom was seen", columns, (("", tuple(rows)),))
+
+
+def _finding(symptom: Symptom) -> str:
+    return f"{'Seen' if symptom.seen else 'Not seen'}: {symptom.finding}."
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def layers(audits: Audits) -> Section:
@@ -137,7 +148,7 @@ def layers(audits: Audits) -> Section:
         )
     ]
     blocks += [paragraph(subject(audit, audits), _depth(audit)) for audit in audits]
-    blocks += [_layer_table(audit) for audit in audits]
+    blocks += _layer_tables(audits)
     return Section("Layer by layer", tuple(blocks))
 
 
@@ -160,13 +171,21 @@ def _depth(audit: Audit) -> str:
     )
 
 
-def _layer_table(audit: Audit) -> Table:
-    rows = tuple(
-        TableRow((row.name, count(row.features), row.reason if row.moved is None else ranged(row.moved)))
-        for row in audit.layers.rows
-    )
-    columns = (Column("Layer"), Column("Values", True), Column("Moved (95% interval)", True))
-    return Table(f"Layer robustness of {audit.label}", columns, (("", rows),))
+def _layer_tables(audits: Audits) -> list[Block]:
+    """Return one table where the nets have the same layers, and otherwise one for each."""
+    known = [[(row.name, row.features) for row in audit.layers.rows] for audit in audits]
+    if len(audits) > 1 and known[0] != known[1]:
+        return [table for audit in audits for table in _layer_tables([audit])]
+    rows = []
+    for place, (name, features) in enumerate(known[0]):
+        found = [audit.layers.rows[place] for audit in audits]
+        rows.append(TableRow((name, count(features), *(_moved(row) for row in found))))
+    columns = (Column("Layer"), Column("Values", True), *(Column(f"Moved, {audit.label}", True) for audit in audits))
+    return [Table("Layer robustness, with 95% intervals", columns, (("", tuple(rows)),))]
+
+
+def _moved(row: LayerRow) -> str:
+    return f"unknown: {row.reason}" if row.moved is None else ranged(row.moved)
 
 
 def flips(audits: Audits) -> Section:
@@ -187,18 +206,23 @@ def _carried(audit: Audit) -> str:
     )
     if not found.groups:
         return f"{noise}Not split over features: {found.reason}."
-    parts = []
-    for group in found.groups:
-        part = group.features / found.total
-        parts.append(f"{group.name} features, {percent(part)} of all, {share(group.share)}")
+    known = {group.name: group for group in found.groups}
+    parts = [f"{name} features carried {share(group.share)}" for name, group in known.items()]
+    unknown = known.get("not measured")
     return (
         f"{noise}The attack changed {found.flipped} of {found.n} answers. Of the change of the logits towards the new "
-        "answer "
-        f"these were carried by {listed(parts)}. A group that carries more than its part of the features is used by "
+        f"answer {listed(parts)}. A group that carries more than its part of the features, in the table, is used by "
         "the "
-        f"attack more than others. It takes {count(found.half)} of {count(found.total)} features to add up to half of "
-        "the "
-        "change, the strongest first."
+        f"attack more than others. {count(found.half)} of {count(found.total)} features, the strongest first, add up "
+        "to "
+        "half of the change."
+        + (
+            " Most of it went through units that were not measured, so little is known of their robustness; measure "
+            "more "
+            "with --units."
+            if unknown is not None and unknown.share.value > 0.5
+            else ""
+        )
     )
 
 
@@ -209,7 +233,7 @@ def _groups(audit: Audit) -> Table:
         for group in found.groups
     )
     strongest = tuple(
-        TableRow((f"unit {each.unit} ({each.verdict})", "1", percent(1 / found.total), percent(each.share)))
+        TableRow((f"unit {each.unit} ({each.verdict})", "1", percent(1 / found.total), part(each.share)))
         for each in found.strongest
     )
     columns = (

@@ -41,9 +41,14 @@ NARROW_TO = "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}"
 
 def share(found: Estimate) -> str:
     """Return a share of 1 with its 95 % interval, in per cent; it need not lie in [0, 1]."""
-    low, high = (f"{each:.1%}".replace("-", "\N{MINUS SIGN}") for each in (found.low, found.high))
-    value = f"{found.value:.1%}".replace("-", "\N{MINUS SIGN}")
+    value, low, high = (part(each) for each in (found.value, found.low, found.high))
     return f"{value} ({low}{NARROW_TO}{high})"
+
+
+def part(value: float) -> str:
+    """Return a share of 1 in per cent, which may be negative."""
+    text = f"{value:.1%}"
+    return "0.0%" if text == "-0.0%" else text.replace("-", "\N{MINUS SIGN}")
 
 
 def accuracy(found: Accuracy) -> str:
