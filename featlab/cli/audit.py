@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,10 @@ from featlab.cli import options
 from featlab.cli.progress import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from featlab.audit import Audit, Subject
+    from featlab.datasets import Dataset
     from featlab.types import Progress
 
 COUNT = click.IntRange(min=1)
@@ -78,35 +80,39 @@ def audit(
     """
     import featlab as fl
     from featlab.attacks import suite as suite_of
-    from featlab.audit import Limits, Subject, fitted
+    from featlab.audit import Limits, Subject
 
     suite_of(suite)
     limits = Limits(images=images, units=units, saliency=saliency, mistakes=mistakes)
-    test = fl.open_data(data, train=False, root=root, count=count)
-    train = fl.open_data(data, train=True, root=root)
-
-    def subject(spec: str, progress: Progress) -> Subject:
-        net = fl.load(spec, device=device)
-        return Subject(
-            net,
-            spec,
-            fitted(net, test),
-            fitted(net, train),
-            specs,
-            tuple(map(fl.threat_model, specs)),
-            limits=limits,
-            layer=layer,
-            suite=suite,
-            batch_size=batch_size or _fitting(net.shape),
-            seed=seed,
-            progress=progress,
-        )
-
+    parts = (fl.open_data(data, train=False, root=root, count=count), fl.open_data(data, train=True, root=root))
+    within = tuple(map(fl.threat_model, specs))
+    make = partial(Subject, specs=specs, within=within, limits=limits, layer=layer, suite=suite, seed=seed)
+    chosen = (model, *([compare] if compare else []))
     with shown() as progress:
-        chosen = (model, *([compare] if compare else []))
-        named = zip(_labels(chosen), chosen)
-        found = _run([(label, subject(spec, _under(label, progress, chosen))) for label, spec in named], out)
+        subjects = [
+            (label, _subject(make, spec, device, parts, batch_size, _under(label, progress, chosen)))
+            for label, spec in zip(_labels(chosen), chosen)
+        ]
+        found = _run(subjects, out)
     _show(found, out, as_json=as_json)
+
+
+def _subject(
+    make: Callable[..., Subject],
+    spec: str,
+    device: str,
+    parts: tuple[Dataset, Dataset],
+    batch_size: int | None,
+    progress: Progress,
+) -> Subject:
+    """Return a model with its test and training images, after seeing that they belong together."""
+    import featlab as fl
+    from featlab.audit import fitted
+
+    net = fl.load(spec, device=device)
+    test, train = (fitted(net, part) for part in parts)
+    size = batch_size or _fitting(net.shape)
+    return make(model=net, spec=spec, test=test, train=train, batch_size=size, progress=progress)
 
 
 def _fitting(shape: Sequence[int]) -> int:
