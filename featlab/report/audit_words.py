@@ -31,7 +31,7 @@ def number(value: float) -> str:
 
 def ranged(found: Estimate | Mean) -> str:
     """Return a number with its 95 % interval."""
-    if math.isnan(found.low) or math.isnan(found.high):
+    if not (math.isfinite(found.low) and math.isfinite(found.high)):
         return number(found.value)
     return f"{number(found.value)} ({number(found.low)} to {number(found.high)})".replace(" to ", NARROW_TO)
 
@@ -58,7 +58,7 @@ def accuracy(found: Accuracy) -> str:
 
 def as_share(found: Mean) -> Accuracy:
     """Return a mean share of energy as charts of shares want it, its interval cut to [0, 1]."""
-    low, high = (found.value if math.isnan(end) else end for end in (found.low, found.high))
+    low, high = (end if math.isfinite(end) else found.value for end in (found.low, found.high))
     return Accuracy(found.value, max(0.0, low), min(1.0, high), found.n)
 
 
