@@ -10,7 +10,7 @@ from torch import Tensor
 
 from featlab.audit.findings import Elsewhere, Feature, Features, Seen, Shown
 from featlab.audit.subject import Subject
-from featlab.features.extremes import extremes, read
+from featlab.features.extremes import Extremes, extremes, read
 from featlab.features.layers import Estimate
 from featlab.features.resampling import Interval, shares
 from featlab.features.retrieval import activating
@@ -81,8 +81,11 @@ def _measured(
         units=columns,
         batch_size=subject.batch_size,
         seed=subject.seed,
+        follow=subject.follow,
         progress=subject.progress,
     )
+    # The image itself lies in its set.
+    found = Extremes(torch.minimum(found.low, values), torch.maximum(found.high, values))
     labels = subject.some.labels
     made = summarise(values, labels, found, units=columns, within=within, seed=subject.seed)
     best = made.best_class()

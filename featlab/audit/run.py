@@ -113,6 +113,8 @@ def conditions(subject: Subject) -> dict[str, Any]:
         "threat_models": list(subject.specs),
         "threat_models_in_full": [repr(each) for each in subject.within],
         "suite": subject.suite,
+        "engine": repr(subject.quick[0]),
+        "engine_note": subject.quick[1],
         "limits": asdict(subject.limits),
         "batch_size": subject.batch_size,
         "seed": subject.seed,

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from featlab.data import batches
 from featlab.datasets import Dataset
+from featlab.engine import Engine
+from featlab.engine import engine as engine_of
 from featlab.freezing import frozen
 from featlab.models import Classifier, Layer, head_of
 from featlab.models.layers import find
 from featlab.models.where import LOGITS, PENULTIMATE
 from featlab.threat_models import ThreatModel
-from featlab.types import Labels, Progress, Scores, silent
+from featlab.types import FeatureExtractor, Labels, Progress, Scores, silent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,7 @@ class Limits:
     """
 
     images: int = 128
-    units: int = 32
+    units: int = 24
     seen: int = 4
     saliency: int = 12
     mistakes: int = 5
@@ -54,6 +57,7 @@ class Subject:
     limits: Limits = field(default_factory=Limits)
     layer: str | None = None
     suite: str = "pgd"
+    engine: str = "fast"
     batch_size: int = 256
     seed: int = 0
     progress: Progress = silent
@@ -90,6 +94,27 @@ class Subject:
         return Layer(self.model, self.address, pool=True)
 
     @cached_property
+    def quick(self) -> tuple[Engine, str]:
+        """The engine of attacks and ascents: the one asked for, or the next that the model runs in, and why.
+
+        The model itself judges whatever its quick copy finds.
+        """
+        wanted, reason = engine_of(self.engine), ""
+        for each in (wanted, replace(wanted, fold=False), replace(wanted, fold=False, precision="float32")):
+            reason = reason or (refusal := _refusal(self, each))
+            if not refusal:
+                return each, reason
+        return Engine(), reason
+
+    @cached_property
+    def follow(self) -> FeatureExtractor:
+        """The extractor of the same features that ascents follow."""
+        copy = self.quick[0].prepare(self.model)
+        if not isinstance(copy, nn.Module) or copy is self.model:
+            return self.extract
+        return Layer(copy.get_submodule("model"), self.address, pool=True)
+
+    @cached_property
     def some(self) -> Dataset:
         """The test images that are attacked, spread evenly over the classes."""
         return self.test.subset(min(self.limits.images, len(self.test)))
@@ -122,6 +147,19 @@ class Subject:
     def name(self, label: int) -> str:
         """Return the name of a class."""
         return self.model.classes[label]
+
+
+def _refusal(subject: Subject, engine: Engine) -> str:
+    """Return why a model's quick copy cannot be used: it fails, warns, or answers otherwise; nothing where it can."""
+    images = subject.test.images(torch.arange(min(8, len(subject.test)))).to(subject.model.device).requires_grad_()
+    try:
+        with warnings.catch_warnings(), torch.enable_grad():
+            warnings.simplefilter("error")
+            logits = engine.prepare(subject.model)(images)
+            (grad,) = torch.autograd.grad(logits.sum(), images)
+    except Exception as error:  # The model's own code runs in another type and layout, and may fail in any way.
+        return " ".join(f"{type(error).__name__}: {error}".split())
+    return "" if bool(logits.isfinite().all() & grad.isfinite().all()) else "its quick copy answers NaN or infinity"
 
 
 def logits_of(model: Classifier, data: Dataset, *, batch_size: int, progress: Progress = silent) -> Tensor:

@@ -43,9 +43,12 @@ SOME = click.IntRange(min=2)
 )
 @click.option("--layer", help="Judge the features of this layer; by default what the last linear module reads.")
 @click.option("--suite", default="pgd", show_default=True, help="The attacks: quick, pgd, apgd, apgd-t or standard.")
+@click.option(
+    "--engine", default="fast", show_default=True, help="What attacks follow: auto, the model; fast, a quicker copy."
+)
 @click.option("--count", type=SOME, help="So many test images, balanced; all by default.")
 @click.option("--images", default=128, show_default=True, type=SOME, help="So many of them are attacked.")
-@click.option("--units", default=32, show_default=True, type=COUNT, help="So many units are measured, the most useful.")
+@click.option("--units", default=24, show_default=True, type=COUNT, help="So many units are measured, the most useful.")
 @click.option("--saliency", default=12, show_default=True, type=SOME, help="So many images are explained.")
 @click.option("--mistakes", default=5, show_default=True, type=COUNT, help="So many wrong answers are looked into.")
 @click.option("--batch-size", type=COUNT, help="So many images at a time; by default 256, fewer if they are large.")
@@ -62,6 +65,7 @@ def audit(
     out: Path,
     layer: str | None,
     suite: str,
+    engine: str,
     count: int | None,
     images: int,
     units: int,
@@ -81,12 +85,15 @@ def audit(
     import featlab as fl
     from featlab.attacks import suite as suite_of
     from featlab.audit import Limits, Subject
+    from featlab.engine import engine as engine_of
 
-    suite_of(suite)
+    suite_of(suite), engine_of(engine)
     limits = Limits(images=images, units=units, saliency=saliency, mistakes=mistakes)
     parts = (fl.open_data(data, train=False, root=root, count=count), fl.open_data(data, train=True, root=root))
     within = tuple(map(fl.threat_model, specs))
-    make = partial(Subject, specs=specs, within=within, limits=limits, layer=layer, suite=suite, seed=seed)
+    make = partial(
+        Subject, specs=specs, within=within, limits=limits, layer=layer, suite=suite, engine=engine, seed=seed
+    )
     chosen = (model, *([compare] if compare else []))
     with shown() as progress:
         subjects = [

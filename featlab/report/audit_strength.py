@@ -62,7 +62,11 @@ def _chart(audits: Audits) -> Chart:
     lines = Lines(
         "curve", "Accuracy under attack over eps", f"{said}.", series, "eps", ((eps, f"asked for: {plain(eps)}"),)
     )
-    return Chart(lines, "Bands are 95% intervals over the draw of the images. An image that was lost stays lost.")
+    caption = (
+        "Bands are 95% intervals over the draw of the images. How far each image must be changed is searched for by the "
+        "quick suite, and from the eps asked for on, what the whole suite had is lost too."
+    )
+    return Chart(lines, caption)
 
 
 def _table(audits: Audits) -> Table:

@@ -13,6 +13,7 @@ from featlab.audit import run as running
 from featlab.audit.features import LEAST, features
 from featlab.audit.findings import Audit
 from featlab.audit.layers import blocks
+from featlab.engine import engine
 from featlab.testing.models import Kept
 
 from audit_cases import SMALL, lights, subject_of, trained
@@ -37,7 +38,7 @@ def test_every_part_is_found_and_is_plain(kept):
     assert sorted(path.stem for path in folder.iterdir()) == sorted(running.STAGES)
     plain = json.loads(json.dumps(record(found), allow_nan=False))
     assert plain["strength"]["clean"]["accuracy"] == found.strength.clean.accuracy > 0.9
-    assert [point.eps for point in found.strength.curve] == [0, 0.125, 0.25, 0.5, 0.75, 1.0]
+    assert [point.eps for point in found.strength.curve] == [size / 8 for size in range(9)]
     shares = [point.left.accuracy for point in found.strength.curve]
     assert shares == sorted(shares, reverse=True)
     assert len(found.features.rows) == SMALL.units
@@ -104,7 +105,7 @@ def test_the_model_is_left_as_it_was():
 
 
 def test_features_are_those_of_usefulness(tiny):
-    subject = subject_of(tiny)
+    subject = subject_of(tiny, engine="auto")
     found = features(subject)
     whole = fl.usefulness(
         subject.extract, subject.some, within=subject.main, units=sorted(row.unit for row in found.rows), batch_size=256
@@ -117,6 +118,30 @@ def test_features_are_those_of_usefulness(tiny):
     assert whole.gamma.low.gather(0, best).mean() < found.gamma.low < found.gamma.value < found.gamma.high
     assert found.total == 12
     assert len({row.label for row in found.rows}) == 3  # The classes take turns.
+
+
+class Stubborn(nn.Module):
+    """A net that cannot be traced, and computes in float32 alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(64, 3)
+
+    def forward(self, images):
+        flat = images.flatten(1)
+        if float(flat.sum()) >= 0:
+            flat = flat + torch.ones(64)
+        return self.inner(flat)
+
+
+def test_a_quick_copy_that_cannot_run_is_left_and_said(tiny):
+    subject = subject_of(trained(net=Stubborn()))
+    assert subject.quick[0] == fl.Engine(channels_last=True, capture=True)
+    assert "cannot be traced" in subject.quick[1]
+    assert subject_of(tiny).quick == (engine("fast"), "")
+    exact, quick = (features(subject_of(tiny, engine=name)) for name in ("auto", "fast"))
+    assert quick.rho == exact.rho
+    assert quick.gamma.value == pytest.approx(exact.gamma.value, rel=0.02)
 
 
 def conv_only():
