@@ -101,7 +101,8 @@ class Subject:
         """
         wanted, reason = engine_of(self.engine), ""
         for each in (wanted, replace(wanted, fold=False), replace(wanted, fold=False, precision="float32")):
-            reason = reason or (refusal := _refusal(self, each))
+            refusal = _refusal(self, each)
+            reason = reason or refusal
             if not refusal:
                 return each, reason
         return Engine(), reason

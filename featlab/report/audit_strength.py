@@ -63,8 +63,8 @@ def _chart(audits: Audits) -> Chart:
         "curve", "Accuracy under attack over eps", f"{said}.", series, "eps", ((eps, f"asked for: {plain(eps)}"),)
     )
     caption = (
-        "Bands are 95% intervals over the draw of the images. How far each image must be changed is searched for by the "
-        "quick suite, and from the eps asked for on, what the whole suite had is lost too."
+        "Bands are 95% intervals over the draw of the images. How far each image must be changed is searched for by "
+        "the quick suite, and from the eps asked for on, what the whole suite had is lost too."
     )
     return Chart(lines, caption)
 

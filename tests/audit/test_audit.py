@@ -129,14 +129,14 @@ class Stubborn(nn.Module):
 
     def forward(self, images):
         flat = images.flatten(1)
-        if float(flat.sum()) >= 0:
+        if float(flat.detach().sum()) > -1e9:
             flat = flat + torch.ones(64)
         return self.inner(flat)
 
 
 def test_a_quick_copy_that_cannot_run_is_left_and_said(tiny):
     subject = subject_of(trained(net=Stubborn()))
-    assert subject.quick[0] == fl.Engine(channels_last=True, capture=True)
+    assert subject.quick[0] == fl.Engine(channels_last=True, capture=True)  # In float32.
     assert "cannot be traced" in subject.quick[1]
     assert subject_of(tiny).quick == (engine("fast"), "")
     exact, quick = (features(subject_of(tiny, engine=name)) for name in ("auto", "fast"))
