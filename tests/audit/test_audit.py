@@ -141,7 +141,7 @@ def test_a_quick_copy_that_cannot_run_is_left_and_said(tiny):
     assert subject_of(tiny).quick == (engine("fast"), "")
     exact, quick = (features(subject_of(tiny, engine=name)) for name in ("auto", "fast"))
     assert quick.rho == exact.rho
-    assert quick.gamma.value == pytest.approx(exact.gamma.value, rel=0.02)
+    assert quick.gamma.value == pytest.approx(exact.gamma.value, rel=0.05)  # Found by ascents in bfloat16.
 
 
 def conv_only():
