@@ -24,7 +24,7 @@ ORDER = [
     {"evaluation", "distortion", "sanity", "smoothing", "comparison"},
     {"training"},
     {"datasets", "features", "theory"},
-    {"recipes"},
+    {"recipes", "audit"},
     {"report"},
     {"central"},
     {"testing", "scaffold"},

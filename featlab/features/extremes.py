@@ -82,11 +82,13 @@ def extremes(
     relative_step: float = 0.25,
     batch_size: int = 512,
     seed: int = 0,
+    follow: FeatureExtractor | None = None,
     progress: Progress = silent,
 ) -> Extremes:
     """Return the least and the largest value of each feature that ascent finds inside S(x), for each example.
 
-    Every pair of example and feature is an ascent of its own, `batch_size` of them at a time.
+    Every pair of example and feature is an ascent of its own, `batch_size` of them at a time. The ascents may `follow`
+    the same features of a quicker copy of the model; what counts is what `extract` says where they end.
     """
     count, width = len(data), len(units)
     low, high = (torch.empty(count * width, dtype=torch.float64) for _ in range(2))
@@ -105,6 +107,7 @@ def extremes(
                 relative_step=relative_step,
                 seed=seed,
                 examples=examples,
+                follow=follow or extract,
             )
         progress("extremes", int(pairs[-1]) + 1, count * width)
     return Extremes(low.reshape(count, width), high.reshape(count, width))
@@ -121,9 +124,12 @@ def _pushed(
     relative_step: float,
     seed: int,
     examples: Seeds,
+    follow: FeatureExtractor,
 ) -> Tensor:
     """Return each pair's feature at the best point found, in the direction of `sign`."""
-    score = activation(extract, unit=unit.to(images.device))
-    problem = Problem(sign * score, images, within, steps, relative_step * within.radius, seed=seed, examples=examples)
+    score, climbed = (activation(each, unit=unit.to(images.device)) for each in (extract, follow))
+    problem = Problem(
+        sign * climbed, images, within, steps, relative_step * within.radius, seed=seed, examples=examples
+    )
     with torch.no_grad():
         return score(maximize(problem)).cpu().double()

@@ -1,5 +1,6 @@
 """The report page: one self-contained file with tables, charts and pictures."""
 
+from featlab.report.audit import audit_page
 from featlab.report.central import central_page
 from featlab.report.comparison import comparison_page, comparison_table
 from featlab.report.page import Page, Section, render, write
@@ -10,6 +11,7 @@ __all__ = [
     "Page",
     "Picture",
     "Section",
+    "audit_page",
     "central_page",
     "central_table",
     "comparison_page",

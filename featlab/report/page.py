@@ -125,6 +125,13 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Charts side by side, one below the other where there is no room."""
+
+    charts: tuple[Chart, ...]
+
+
+@dataclass(frozen=True)
 class Verdict:
     """A claim, whether it was seen, and the numbers that say so."""
 
@@ -148,7 +155,7 @@ class Folded:
     text: str
 
 
-Block = Paragraph | Terms | Table | Chart | Verdicts | Picture | Folded
+Block = Paragraph | Terms | Table | Chart | Beside | Verdicts | Picture | Folded
 
 
 @dataclass(frozen=True, eq=False)

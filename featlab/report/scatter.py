@@ -33,7 +33,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Scatter:
-    """Points in a plane whose axes cross at 0, with the line y = x where `diagonal` is set."""
+    """Points in a plane whose axes cross at 0, with the line y = x where `diagonal` is set.
+
+    The axes reach over the points (x, y) of `reach` too, so that charts beside each other have one scale.
+    """
 
     name: str
     title: str
@@ -42,6 +45,7 @@ class Scatter:
     x_title: str
     y_title: str
     diagonal: bool = False
+    reach: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         if not any(group.spots for group in self.groups):
@@ -71,8 +75,8 @@ class Scatter:
         self, root: Element, left: float, right: float, top: float, bottom: float
     ) -> tuple[Callable[[float], float], Callable[[float], float]]:
         """Draw the axes, and return where values stand."""
-        spots = [spot for group in self.groups for spot in group.spots]
-        across, upwards = _marks([spot.x for spot in spots]), _marks([spot.y for spot in spots])
+        places = [*self.reach, *((spot.x, spot.y) for group in self.groups for spot in group.spots)]
+        across, upwards = (_marks(list(values)) for values in zip(*places))
 
         def x(value: float) -> float:
             return left + (right - left) * (value - across[0]) / (across[-1] - across[0])

@@ -19,6 +19,7 @@ def visualize(
     scale: tuple[float, float] = (1.0, 1.0),
     rotate: float = 0.0,
     noise: float = 0.0,
+    pass_through: bool = False,
     steps: int = 200,
     step_size: float = 0.1,
     seed: int = 0,
@@ -28,7 +29,8 @@ def visualize(
     argmax_x' E_t a(t(x')) - variation * TV(x') / size, with a the unit's activation (its mean over positions), t a
     random map that shifts by up to `jitter` pixels, scales within `scale` and turns by up to `rotate` degrees, drawn
     anew at every step, and TV / size the total variation per value. A robust model needs neither, others do. A unit
-    behind a ReLU that starts at zero has no uphill: name the layer before the ReLU.
+    behind a ReLU that starts at zero has no uphill: name the layer before the ReLU, or let gradients through it with
+    `pass_through`.
     The images, (batch, channels, height, width) in [0, 1], may be photographs or plain grey; `noise` adds uniform
     noise of that size first. `within` is the set about them, any image by default; steps of the box and of l2 follow
     the normalised gradient. `fourier` and `decorrelated` are any image too, described by numbers that lead to larger
@@ -38,16 +40,16 @@ def visualize(
     """
     examples = torch.arange(len(images), device=images.device)
     start = fl.ops.linf_sample(images, eps=noise, seed=seed, examples=examples) if noise else images
-    activation = fl.activation(one_unit(model, unit, start))
+    activation = fl.activation(one_unit(model, unit, start, pass_through=pass_through))
     moved = fl.jittered(activation, jitter=jitter, scale=scale, rotate=rotate, seed=seed)
     still = jitter == 0 and rotate == 0 and tuple(scale) == (1.0, 1.0)
     score = (activation if still else moved) - variation / images[0].numel() * fl.total_variation()
     return fl.Problem(score, start, within or fl.threat_model("box"), steps, step_size, keep="last", seed=seed)
 
 
-def one_unit(model: nn.Module, unit: str, images: torch.Tensor) -> fl.FeatureExtractor:
+def one_unit(model: nn.Module, unit: str, images: torch.Tensor, *, pass_through: bool = False) -> fl.FeatureExtractor:
     """Return the extractor of a unit after seeing that it is one."""
-    extract = fl.extractor(model, unit)
+    extract = fl.Layer(model, unit, pass_through=True) if pass_through else fl.extractor(model, unit)
     with torch.no_grad():
         count = extract(images[:1]).shape[1]
     if count != 1:

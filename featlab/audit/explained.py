@@ -1,0 +1,127 @@
+"""Why the model answers so: saliency with its quality, and the worst mistakes with their reasons."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from featlab.audit.findings import Features, Mistake, Mistakes, Reason, Saliency
+from featlab.audit.subject import Subject
+from featlab.datasets import Dataset
+from featlab.features.retrieval import nearest
+from featlab.features.saliency import METHODS, Method, last_map
+from featlab.features.saliency_table import Mean, saliency_table
+from featlab.models import Layer, head_of
+from featlab.plugins import task
+from featlab.problem import maximize
+from featlab.types import Images
+
+DRAWN = 6
+"""So many images are drawn with their maps."""
+
+
+def saliency(subject: Subject) -> Saliency:
+    """Return maps by every method that the net allows, and their quality beside the two baselines."""
+    data = subject.some.subset(min(subject.limits.saliency, len(subject.some)))
+    device = subject.model.device
+    images, labels = (each.to(device) for each in data.tensors())
+    methods, notes = _methods(subject, images)
+    table = saliency_table(
+        subject.model, images, labels, methods=methods, means=_means(subject), progress=subject.progress
+    )
+    few = slice(min(DRAWN, len(data)))
+    return Saliency(
+        images=images[few].cpu(),
+        labels=tuple(labels[few].tolist()),
+        maps={name: method(subject.model, images[few], labels[few]).cpu() for name, method in methods.items()},
+        table=table,
+        n=len(data),
+        notes=tuple(notes),
+    )
+
+
+def _methods(subject: Subject, images: Images) -> tuple[dict[str, Method], list[str]]:
+    """Return the methods, without Grad-CAM where the net has no map to read, and what is to be said of that."""
+    methods = dict(METHODS)
+    try:
+        name = last_map(subject.model, images[:1])
+    except ValueError as error:
+        del methods["grad-cam"]
+        return methods, [f"Grad-CAM is left out: {error}."]
+    return methods, [f"Grad-CAM reads {name}, the last layer with several positions."]
+
+
+def _means(subject: Subject) -> Images | None:
+    """Return the mean training image of each class; None where classes are missing there, or too many to hold."""
+    data, count = subject.known, len(subject.model.classes)
+    if len(data.labels.unique()) < count or count * data.images(torch.zeros(1, dtype=torch.int64)).numel() > 1 << 24:
+        return None
+    total = torch.zeros(count, *data.shape)
+    for images, labels, _ in data.batches(subject.batch_size):
+        total.index_add_(0, labels, images)
+    number = torch.bincount(data.labels, minlength=count)
+    return (total / number.reshape(-1, 1, 1, 1)).to(subject.model.device)
+
+
+def mistakes(subject: Subject, found: Features) -> Mistakes:
+    """Return the wrong answers to test images that the model was surest of, each with its reasons."""
+    right, sure = subject.answers == subject.test.labels, subject.sure
+    wrong = (~right).nonzero()[:, 0]
+    worst = wrong[sure[wrong].argsort(descending=True, stable=True)][: subject.limits.mistakes]
+    return Mistakes(
+        wrong=len(wrong),
+        total=len(right),
+        sure=Mean.of(sure[~right]),
+        sure_right=Mean.of(sure[right]),
+        rows=_rows(subject, worst, found) if len(worst) else (),
+    )
+
+
+def _rows(subject: Subject, worst: Tensor, found: Features) -> tuple[Mistake, ...]:
+    images = subject.test.images(worst).to(subject.model.device)
+    index, _ = nearest(
+        subject.extract,
+        images,
+        subject.known,
+        count=min(4, len(subject.known)),
+        batch_size=subject.batch_size,
+        progress=subject.progress,
+    )
+    reasons = _reasons(subject, images, {row.unit: row.verdict for row in found.rows})
+    shown = maximize(task("rationalize")(subject.model, images, steps=128)).cpu() if subject.has_head else None
+    odds = subject.logits.softmax(dim=1)
+    return tuple(
+        Mistake(
+            index=row,
+            label=label,
+            answer=int(subject.answers[row]),
+            sure=float(subject.sure[row]),
+            truth=float(odds[row, label]),
+            reasons=reasons[place],
+            image=images[place].cpu(),
+            rationalized=None if shown is None else shown[place],
+            nearest=subject.known.images(index[place]),
+            nearest_labels=_labels(subject.known, index[place]),
+        )
+        for place, (row, label) in enumerate(zip(worst.tolist(), subject.test.labels[worst].tolist(), strict=True))
+    )
+
+
+def _labels(data: Dataset, rows: Tensor) -> tuple[int, ...]:
+    return tuple(data.labels[rows].tolist())
+
+
+def _reasons(subject: Subject, images: Images, verdicts: dict[int, str]) -> list[tuple[Reason, ...]]:
+    """Return for each image the three units that added most to the answer's logit, by w_answer,k r_k(x)."""
+    if not subject.has_head:
+        return [() for _ in images]
+    with torch.no_grad():
+        values = Layer(subject.model, "penultimate")(images)
+        weight = head_of(subject.model).weight.to(values)
+        added = weight[subject.model(images).argmax(dim=1)] * values
+    top = added.topk(min(3, added.shape[1]), dim=1)
+    judged = verdicts if subject.splits else {}
+    return [
+        tuple(Reason(unit, size, judged.get(unit, "")) for unit, size in zip(units, sizes, strict=True))
+        for units, sizes in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+    ]
