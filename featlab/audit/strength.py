@@ -9,7 +9,7 @@ import torch
 from featlab.attacks import suite as suite_of
 from featlab.audit.findings import Left, Sanity, Strength
 from featlab.audit.subject import Subject
-from featlab.distortion import Distortions, minimal_distortion, options, resized
+from featlab.distortion import Distortions, minimal_distortion
 from featlab.evaluation import Accuracy, Evaluation, described, evaluate
 from featlab.sanity import symptoms
 from featlab.threat_models import ThreatModel
@@ -58,15 +58,21 @@ def _evaluated(subject: Subject, within: ThreatModel) -> Evaluation:
 
 
 def _eps(within: ThreatModel) -> float | None:
-    """Return the size of a set that has one as a single number."""
-    eps = options(within).get("eps")
-    return float(eps) if isinstance(eps, float | int) and 0 < eps < math.inf else None
+    """Return the size of a set that can have another, as a single number."""
+    eps = within.radius
+    if not isinstance(eps, float | int) or not 0 < eps < math.inf:
+        return None
+    try:
+        within.resized(eps)
+    except ValueError:
+        return None
+    return float(eps)
 
 
 def _larger(within: ThreatModel, eps: float) -> ThreatModel:
     """Return the set in twice its size, or in its own where it ends there."""
     try:
-        return resized(within, 2 * eps)
+        return within.resized(2 * eps)
     except ValueError:
         return within
 
@@ -77,7 +83,7 @@ def _searched(subject: Subject, largest: ThreatModel) -> Distortions:
         subject.some,
         within=largest,
         suite="quick",
-        tolerance=options(largest)["eps"] / 32,
+        tolerance=float(largest.radius) / 32,
         engine=subject.quick[0],
         batch_size=subject.batch_size,
         seed=subject.seed,

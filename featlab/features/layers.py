@@ -77,10 +77,17 @@ def _ratio(moved: Tensor, features: Features, *, resamples: int, seed: int) -> E
         raise ValueError("the layer says the same of every image, so distances in it have no unit")
     count = len(moved)
     everyone = torch.full((1, count), 1 / count, dtype=torch.float64)
-    values = []
-    for weights in (everyone, shares(count, resamples, seed=seed)):
-        # Two examples that are drawn are different ones: the chance that they are the same is taken out.
-        pairs = ((weights @ apart) * weights).sum(dim=1) / (1 - weights.square().sum(dim=1)).clamp_min(1 / count)
-        values.append((weights @ moved) / pairs)
-    low, high = torch.quantile(values[1], torch.tensor([0.025, 0.975], dtype=torch.float64))
-    return Estimate(float(values[0]), float(low), float(high))
+    (value,) = _ratios(everyone, moved, apart).tolist()
+    low, high = torch.quantile(
+        _ratios(shares(count, resamples, seed=seed), moved, apart), torch.tensor([0.025, 0.975], dtype=torch.float64)
+    )
+    return Estimate(value, float(low), float(high))
+
+
+def _ratios(weights: Tensor, moved: Tensor, apart: Tensor) -> Tensor:
+    """Return the ratio under each row of weights; a draw of one example alone, which has no distance, is left out."""
+    pairs = ((weights @ apart) * weights).sum(dim=1)
+    some = pairs > 0
+    # Two examples that are compared are different ones: the chance that they are the same is taken out.
+    different = 1 - weights[some].square().sum(dim=1)
+    return (weights[some] @ moved) * different / pairs[some]

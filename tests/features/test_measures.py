@@ -26,6 +26,13 @@ def test_layer_robustness_of_a_linear_layer():
     wanted = 0.05 * float(torch.linalg.matrix_norm(matrix, 2) / apart)
     assert found.value == pytest.approx(wanted, rel=1e-3)
     assert found.low < found.value < found.high
+    few = layer_robustness(
+        lambda x: x @ matrix.T,
+        (images[:3], torch.zeros(3, dtype=torch.int64)),
+        within=fl.threat_model("l2:eps=0.05"),
+        steps=20,
+    )
+    assert 0 < few.low <= few.value <= few.high < float("inf")
     with pytest.raises(ValueError, match="two of them"):
         layer_robustness(
             lambda x: x, (images[:1], torch.zeros(1, dtype=torch.int64)), within=fl.threat_model("linf:eps=0.1")
