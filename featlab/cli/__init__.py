@@ -14,7 +14,7 @@ from featlab.names import lookup
 
 COMMANDS = {
     "attack": ("featlab.cli.attack:attack", "Write the adversarial images of a model."),
-    "audit": ("featlab.cli.audit:audit", "Which features a model uses and how robust they are, as one page."),
+    "audit": ("featlab.cli.audit:audit", "Which features a model uses, and how robust they are."),
     "certify": ("featlab.cli.certify:certify", "Certified accuracy of a model under random noise."),
     "compare-sets": ("featlab.cli.compare:compare_sets", "Models against threat models: which set is the right one?"),
     "data": ("featlab.cli.data:data", "Data sets, their mirrors and checksums."),

@@ -13,10 +13,11 @@ from audit_cases import subject_of
 
 models = pytest.importorskip("torchvision.models")
 LEAST = Limits(images=3, units=2, seen=1, saliency=2, mistakes=1, train=6)
+BLOCKS = [models.convnext.CNBlockConfig(8, 16, 1), models.convnext.CNBlockConfig(16, None, 1)]
+# The classes and layouts of resnet18, convnext_tiny and vit_b_16, smaller: those take a minute or two each.
 CASES = {
-    "resnet18": lambda: models.resnet18(num_classes=3),
-    "convnext_tiny": lambda: models.convnext_tiny(num_classes=3),
-    # The class and layout of vit_b_16, smaller.
+    "resnet": lambda: models.ResNet(models.resnet.BasicBlock, [1, 1, 1, 1], num_classes=3, width_per_group=64),
+    "convnext": lambda: models.ConvNeXt(BLOCKS, num_classes=3),
     "vit": lambda: models.VisionTransformer(
         image_size=32, patch_size=8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32, num_classes=3
     ),
