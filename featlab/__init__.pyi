@@ -36,6 +36,7 @@ from .features.kernel import kernel_features as kernel_features
 from .features.layers import layer_robustness as layer_robustness
 from .features.retrieval import activating as activating
 from .features.retrieval import nearest as nearest
+from .features.spectrum import band_energies as band_energies
 from .features.usefulness import Usefulness as Usefulness
 from .features.usefulness import agreement as agreement
 from .features.usefulness import usefulness as usefulness

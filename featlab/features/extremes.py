@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from featlab import evaluation
 from featlab.data import Data, batches
 from featlab.objectives import activation
 from featlab.problem import Problem, maximize
@@ -67,9 +68,7 @@ def _columns(units: Sequence[int] | None, count: int) -> Tensor:
 
 def device_of(extract: FeatureExtractor) -> torch.device:
     """Return where the model that an extractor reads is; the CPU for one that reads none."""
-    model = getattr(extract, "model", None)
-    first = next(model.parameters(), None) if isinstance(model, torch.nn.Module) else None
-    return torch.device("cpu") if first is None else first.device
+    return evaluation.device_of(getattr(extract, "model", extract))
 
 
 def extremes(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -67,7 +66,11 @@ def sparse_path(
 
 
 def probe(features: Features, labels: Labels, *, ridge: float = 1e-4, sweeps: int = 500) -> Probe:
-    """Return the multinomial logistic regression on all features with a small ridge penalty."""
+    """Return the multinomial logistic regression on features with a small ridge penalty.
+
+    A probe on the robust features alone, trained on D_rand or D_det and judged on the test images, says how much of
+    what these sets teach is robust features' leakage. Source: Goh 2019 (Distill, "Robust feature leakage").
+    """
     classes = _checked(features, labels)
     mean, std, scaled = _standardised(features)
     truth = torch.nn.functional.one_hot(labels.cpu(), classes).double()
@@ -123,12 +126,3 @@ def _shrunk(
         ahead_bias = new_bias + (pace - 1) / faster * (new_bias - bias)
         weight, bias, pace = new, new_bias, faster
     return weight, bias
-
-
-def chosen(features: Features, units: Sequence[int]) -> Features:
-    """Return some columns of features, for a probe that may read only these (for instance the robust ones).
-
-    A probe on robust features alone, trained on D_rand or D_det and judged on the test images, says how much of what
-    these sets teach is robust features' leakage. Source: Goh 2019 (Distill, "Robust feature leakage").
-    """
-    return features[:, list(units)]

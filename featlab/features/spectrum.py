@@ -5,26 +5,31 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from featlab.types import Images
+from featlab.types import Features, Images
 
 
-def radial_spectrum(changes: Images, *, bands: int = 8) -> Tensor:
-    """Return the share of each example's energy in bands of spatial frequency, (batch, bands), low to high.
+def band_energies(images: Images, *, bands: int = 8) -> Features:
+    """Return the energy of each image in bands of spatial frequency, (batch, bands), low to high.
 
-    The Fourier energies |F(d)|^2 over all channels by distance from frequency 0, in rings of equal width up to the
-    corner (the constant belongs to the first). Rows sum to 1; a change of nothing is all 0.
+    The energies |F(x)|^2 of the unitary Fourier transform, summed over channels and over rings of equal width around
+    frequency 0, up to the corner; the constant belongs to the first. They sum to |x|^2.
     Source: Yin et al. 2019, section 4.
     """
-    if changes.dim() != 4:
-        raise ValueError(f"spectra are of images (batch, channels, height, width), got shape {tuple(changes.shape)}")
+    if images.dim() != 4:
+        raise ValueError(f"bands are of images (batch, channels, height, width), got shape {tuple(images.shape)}")
     if bands < 1:
         raise ValueError(f"bands must be >= 1, got {bands}")
-    energy = torch.fft.fft2(changes.double(), norm="ortho").abs().square().sum(dim=1)
-    rows, columns = (torch.fft.fftfreq(side, dtype=torch.float64, device=changes.device) for side in energy.shape[1:])
+    energy = torch.fft.fft2(images, norm="ortho").abs().square().sum(dim=1)
+    rows, columns = (torch.fft.fftfreq(side, dtype=torch.float64, device=images.device) for side in energy.shape[1:])
     distance = (rows[:, None].square() + columns.square()).sqrt()
     ring = (distance / distance.max().clamp_min(1e-300) * bands).long().clamp_max(bands - 1)
-    found = torch.zeros(len(changes), bands, dtype=torch.float64, device=changes.device)
-    found.scatter_add_(1, ring.flatten().expand(len(changes), -1), energy.flatten(1))
+    found = torch.zeros(len(images), bands, dtype=energy.dtype, device=images.device)
+    return found.index_add(1, ring.flatten(), energy.flatten(1))
+
+
+def radial_spectrum(changes: Images, *, bands: int = 8) -> Features:
+    """Return the share of each change's energy in each band, in float64; rows sum to 1, that of no change is all 0."""
+    found = band_energies(changes.double(), bands=bands)
     total = found.sum(dim=1, keepdim=True)
     return torch.where(total > 0, found / total.clamp_min(1e-300), 0.0)
 

@@ -13,8 +13,7 @@ import featlab as fl
 class Bands:
     """The root of the energy in rings of spatial frequency, summed over channels, (batch, count), low to high.
 
-    sqrt(sum |F(x)|^2) over a ring, of the unitary Fourier transform; the rings have equal width up to the corner, and
-    the first holds the constant. Source: Gilmer and Hendrycks 2019 (Distill), on features as bands of frequency.
+    The root of `featlab.band_energies`. Source: Gilmer and Hendrycks 2019 (Distill), on features as bands of frequency.
     """
 
     count: int = 8
@@ -25,15 +24,7 @@ class Bands:
 
     def __call__(self, images: torch.Tensor, /) -> torch.Tensor:
         """Return one row of bands per image."""
-        if images.dim() != 4:
-            raise ValueError(f"bands are of images (batch, channels, height, width), got {tuple(images.shape)}")
-        energy = torch.fft.fft2(images, norm="ortho").abs().square().sum(dim=1)
-        rows, columns = (torch.fft.fftfreq(side, device=images.device) for side in energy.shape[1:])
-        distance = (rows[:, None].square() + columns.square()).sqrt()
-        ring = (distance / distance.max().clamp_min(1e-30) * self.count).long().clamp_max(self.count - 1)
-        found = torch.zeros(len(images), self.count, dtype=images.dtype, device=images.device)
-        summed = found.index_add(1, ring.flatten(), energy.flatten(1))
-        return (summed + 1e-12).sqrt()  # The root has no slope at 0.
+        return (fl.band_energies(images, bands=self.count) + 1e-12).sqrt()  # The root has no slope at 0.
 
 
 def bands(model: object, *, count: int = 8) -> fl.FeatureExtractor:

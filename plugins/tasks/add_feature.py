@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import featlab as fl
+from featlab_plugins.tasks.visualize import one_unit
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,5 @@ def add_feature(
     images, (batch, ...) in [0, 1], move anywhere in [0, 1] unless `within` says where.
     Source: Engstrom et al. 2019, section 4.2 ("stripes").
     """
-    extract = fl.Layer(model, unit, pass_through=True)
-    with torch.no_grad():
-        count = extract(images[:1]).shape[1]
-    if count != 1:
-        raise ValueError(f"unit must be the address of one unit, such as layer4.1:768; {unit!r} has {count} values")
-    score = UpTo(fl.activation(extract), level)
+    score = UpTo(fl.activation(one_unit(model, unit, images, pass_through=True)), level)
     return fl.Problem(score, images, within or fl.threat_model("box"), steps, step_size)

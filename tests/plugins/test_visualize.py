@@ -76,3 +76,17 @@ def test_noise_is_a_function_of_seed_and_example(classifier, grey):
 def test_what_is_no_unit_is_refused(classifier, grey, unit, count):
     with pytest.raises(ValueError, match=f"{unit!r} has {count} values"):
         visualize(classifier, grey, unit)
+
+
+def test_a_unit_that_is_off_is_driven_up_through_its_relu(classifier, grey):
+    """Without `pass_through` it has no slope and stays off."""
+    with torch.no_grad():
+        maps = fl.extractor(classifier, "layer2.bn")(grey).reshape(3, 6, -1)
+        classifier.net.layer2.bn.bias[2] -= maps[:, 2].max() + 0.05
+    extract, found = fl.extractor(classifier, "layer2.relu:2"), {}
+    assert not extract(grey).any()
+    for through in (False, True):
+        problem = visualize(classifier, grey, "layer2.relu:2", steps=40, step_size=0.5, pass_through=through)
+        found[through] = extract(fl.maximize(problem)).detach()
+    assert not found[False].any()
+    assert found[True].all()
