@@ -103,7 +103,7 @@ def share(found: Mapping[str, Any]) -> str:
 
 def mean(found: Mapping[str, Any]) -> str:
     """Return a mean with its interval."""
-    return f"{found['mean']:z.3f} ({found['low']:z.3f} to {found['high']:z.3f})"
+    return f"{found['value']:z.3f} ({found['low']:z.3f} to {found['high']:z.3f})"
 
 
 if __name__ == "__main__":

@@ -16,31 +16,10 @@ from featlab.data import Data, as_data, batches, check_images
 from featlab.engine import Engine
 from featlab.evaluation import Accuracy, device_of, evaluate, robust_to_all
 from featlab.freezing import frozen
+from featlab.intervals import Mean
 from featlab.objectives import margin
 from featlab.threat_models import ThreatModel
 from featlab.types import Images, Labels, Progress, Scores, silent
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over `n` examples with its 95 % interval, by the normal approximation."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
-
-    @staticmethod
-    def of(values: Scores) -> Mean:
-        """Return the mean of some values; without any it is NaN."""
-        n, values = len(values), values.double()
-        middle = float(values.mean()) if n else math.nan
-        half = 1.959964 * float(values.std()) / math.sqrt(n) if n > 1 else math.inf
-        return Mean(middle, middle - half, middle + half, n)
-
-    def record(self) -> dict[str, float | int | None]:
-        """Return the numbers by name, None for what is not finite."""
-        return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from featlab.data import Data, as_data, batches, check_images
 from featlab.engine import Engine
 from featlab.engine import engine as engine_of
 from featlab.freezing import frozen
+from featlab.intervals import Z
 from featlab.models.classifier import fingerprint
 from featlab.objectives import cross_entropy
 from featlab.problem import maximize
@@ -48,7 +49,7 @@ class Accuracy:
         n = len(correct)
         if n == 0:
             raise ValueError("accuracy needs at least one example, got none")
-        share, z = float(correct.double().mean()), 1.959964
+        share, z = float(correct.double().mean()), Z
         middle = (share + z * z / (2 * n)) / (1 + z * z / n)
         half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
         return Accuracy(share, max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half)), n)

@@ -1,11 +1,66 @@
-"""Exact confidence bounds of a binomial share."""
+"""95 % intervals over the draw of the examples: of means, of resampled quantities, and exact bounds of a share."""
 
 from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
 from featlab.types import Scores
+
+Z = 1.959964
+"""The 97.5 % quantile of the standard normal distribution."""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over `n` examples with its 95 % interval, +- 1.96 standard errors; NaN and unbounded where it has none."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    @staticmethod
+    def of(scores: Scores) -> Mean:
+        """Return the mean of the scores that are numbers: examples without a value are left out."""
+        known = scores[~scores.isnan()].double()
+        n = len(known)
+        middle = float(known.mean()) if n else math.nan
+        half = Z * float(known.std()) / math.sqrt(n) if n > 1 else math.inf
+        return Mean(middle, middle - half, middle + half, n)
+
+    def record(self) -> dict[str, float | int | None]:
+        """Return the numbers by name, None for what is not finite."""
+        return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval over the draw of the examples."""
+
+    value: float
+    low: float
+    high: float
+
+
+def shares(count: int, resamples: int, *, seed: int) -> Tensor:
+    """Return each example's share in each of `resamples` draws of `count` with replacement, (resamples, examples).
+
+    Source: Efron 1979 (the bootstrap).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    found = torch.zeros(resamples, count, dtype=torch.float64)
+    chosen = torch.randint(count, (resamples, count), generator=generator)
+    return found.scatter_add_(1, chosen, torch.full_like(found, 1 / count))
+
+
+def ends(cloud: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the 2.5 % and 97.5 % quantiles of resampled values, over the first dimension."""
+    low, high = torch.quantile(cloud, torch.tensor([0.025, 0.975], dtype=cloud.dtype), dim=0)
+    return low, high
 
 
 def clopper_pearson_low(successes: Tensor, trials: int, *, alpha: float) -> Scores:

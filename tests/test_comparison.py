@@ -6,8 +6,9 @@ from torch import nn
 
 import featlab as fl
 from featlab.attacks import Attack
-from featlab.comparison import Mean, Training, class_means
+from featlab.comparison import Training, class_means
 from featlab.data import as_data
+from featlab.intervals import Mean
 
 from known import Cube
 
@@ -38,12 +39,12 @@ def test_gradients_of_the_class_means_align_with_them_perfectly(three):
     means = class_means(as_data(three), classes=3)
     torch.testing.assert_close(means[1], three[0][1::3].mean(dim=0))
     found = fl.alignment(Templates(means), three)
-    assert found.classes.mean == pytest.approx(1.0)
+    assert found.classes.value == pytest.approx(1.0)
     assert found.classes.n == 90
-    assert abs(found.other_classes.mean) < 0.9
+    assert abs(found.other_classes.value) < 0.9
     opposite = fl.alignment(Templates(-means), three)
-    assert opposite.image.mean < 1
-    assert opposite.classes.mean < 0
+    assert opposite.image.value < 1
+    assert opposite.classes.value < 0
 
 
 def test_alignment_with_the_image_is_its_formula(three):
@@ -53,18 +54,18 @@ def test_alignment_with_the_image_is_its_formula(three):
     found = fl.alignment(Templates(templates), (images, labels % 2))
     grad = templates[1] - templates[0]
     wanted = (images @ grad).abs() / images.norm(dim=1) / grad.norm()
-    assert found.image.mean == pytest.approx(float(wanted.mean()))
+    assert found.image.value == pytest.approx(float(wanted.mean()))
     half = 1.959964 * float(wanted.std()) / 90**0.5
-    assert found.image.high - found.image.mean == pytest.approx(half)
-    assert found.image.mean - found.image.low == pytest.approx(half)
+    assert found.image.high - found.image.value == pytest.approx(half)
+    assert found.image.value - found.image.low == pytest.approx(half)
     # With one gradient for all, another's image is as good as one's own.
-    assert found.other_image.mean == pytest.approx(found.image.mean)
+    assert found.other_image.value == pytest.approx(found.image.value)
 
 
 def test_examples_without_a_gradient_have_no_direction(three):
     found = fl.alignment(Templates(torch.zeros(3, 20, dtype=torch.float64)), three)
     assert found.image.n == 0
-    assert found.record()["image"] == {"mean": None, "low": None, "high": None, "n": 0}
+    assert found.record()["image"] == {"value": None, "low": None, "high": None, "n": 0}
 
 
 def test_the_matrix_is_that_of_single_evaluations(linear, middle, tmp_path):
@@ -101,8 +102,8 @@ def test_what_a_card_says_of_training():
 
 
 def test_means_of_one_and_of_none():
-    assert Mean.of(torch.tensor([0.25])).record() == {"mean": 0.25, "low": None, "high": None, "n": 1}
-    assert Mean.of(torch.zeros(0)).record() == {"mean": None, "low": None, "high": None, "n": 0}
+    assert Mean.of(torch.tensor([0.25])).record() == {"value": 0.25, "low": None, "high": None, "n": 1}
+    assert Mean.of(torch.zeros(0)).record() == {"value": None, "low": None, "high": None, "n": 0}
 
 
 def test_nothing_to_compare_is_refused(linear, middle):

@@ -13,10 +13,8 @@ from featlab.audit.subject import Subject
 from featlab.data import batches
 from featlab.evaluation import Accuracy, predict
 from featlab.features.flips import Flips, flips
-from featlab.features.layers import Estimate
-from featlab.features.resampling import shares
-from featlab.features.saliency_table import Mean
 from featlab.features.spectrum import interference, radial_spectrum
+from featlab.intervals import Estimate, Mean, ends, shares
 from featlab.models import head_of
 from featlab.ops.random import normal
 from featlab.problem import maximize
@@ -113,7 +111,7 @@ def _groups(rows: Tensor, names: Sequence[str], *, seed: int) -> tuple[Share, ..
     carried = rows @ member
     drawn = shares(len(rows), 1000, seed=seed) @ carried
     cloud = drawn / drawn.sum(dim=1, keepdim=True)
-    low, high = torch.quantile(cloud, torch.tensor([0.025, 0.975], dtype=torch.float64), dim=0)
+    low, high = ends(cloud)
     value = carried.sum(dim=0) / carried.sum()
     return tuple(
         Share(name, names.count(name), Estimate(float(value[at]), float(low[at]), float(high[at])))

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from featlab.audit.findings import Audit
 from featlab.evaluation import Accuracy
-from featlab.features.layers import Estimate
-from featlab.features.saliency_table import Mean
+from featlab.intervals import Estimate, Mean
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from featlab.audit.subject import Subject
 from featlab.datasets import Dataset
 from featlab.features.retrieval import nearest
 from featlab.features.saliency import METHODS, Method, last_map
-from featlab.features.saliency_table import Mean, saliency_table
+from featlab.features.saliency_table import saliency_table
+from featlab.intervals import Mean
 from featlab.models import Layer, head_of
 from featlab.plugins import task
 from featlab.problem import maximize

@@ -11,10 +11,10 @@ from torch import Tensor
 from featlab.audit.findings import Elsewhere, Feature, Features, Seen, Shown
 from featlab.audit.subject import Subject
 from featlab.features.extremes import Extremes, extremes, read
-from featlab.features.layers import Estimate
-from featlab.features.resampling import Interval, shares
+from featlab.features.resampling import Interval
 from featlab.features.retrieval import activating
 from featlab.features.usefulness import Usefulness, agreement, summarise
+from featlab.intervals import Estimate, ends, shares
 from featlab.plugins import task, threat_model
 from featlab.problem import maximize
 from featlab.threat_models import ThreatModel
@@ -110,7 +110,7 @@ def mean_over_units(values: Tensor, sides: Tensor, signed: Tensor, *, seed: int,
         std = (weights @ values.square() - mean.square()).clamp_min(0).sqrt()
         each = (weights @ signed - (weights @ sides) * mean) / torch.where(std > 0, std, 1.0)
         clouds.append((each * alive).mean(dim=1))
-    low, high = torch.quantile(clouds[1], torch.tensor([0.025, 0.975], dtype=torch.float64))
+    low, high = ends(clouds[1])
     return Estimate(float(clouds[0]), float(low), float(high))
 
 

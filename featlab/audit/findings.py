@@ -9,8 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from featlab.evaluation import Accuracy
-from featlab.features.layers import Estimate
-from featlab.features.saliency_table import Mean
+from featlab.intervals import Estimate, Mean
 from featlab.sanity import Symptom
 
 

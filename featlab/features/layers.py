@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from featlab.data import Data, as_data, batches
 from featlab.features.extremes import device_of
-from featlab.features.resampling import shares
+from featlab.intervals import Estimate, ends, shares
 from featlab.objectives import match
 from featlab.problem import Problem, maximize
 from featlab.threat_models import ThreatModel
 from featlab.types import FeatureExtractor, Features, Images, Labels, Progress, silent
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95 % interval over the draw of the examples."""
-
-    value: float
-    low: float
-    high: float
 
 
 def layer_robustness(
@@ -78,9 +67,7 @@ def _ratio(moved: Tensor, features: Features, *, resamples: int, seed: int) -> E
     count = len(moved)
     everyone = torch.full((1, count), 1 / count, dtype=torch.float64)
     (value,) = _ratios(everyone, moved, apart).tolist()
-    low, high = torch.quantile(
-        _ratios(shares(count, resamples, seed=seed), moved, apart), torch.tensor([0.025, 0.975], dtype=torch.float64)
-    )
+    low, high = ends(_ratios(shares(count, resamples, seed=seed), moved, apart))
     return Estimate(value, float(low), float(high))
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from featlab.features.extremes import Extremes
+from featlab.intervals import ends, shares
 
 CHUNK = 1 << 24
 """So many numbers of one kind are held at a time."""
@@ -50,14 +51,6 @@ def _ends(intervals: tuple[Interval, ...]) -> list[tuple[Tensor, Tensor, Tensor]
     return [(each.value, each.low, each.high) for each in intervals]
 
 
-def shares(count: int, resamples: int, *, seed: int) -> Tensor:
-    """Return the share of each example in each draw of `count` examples with replacement, (resamples, examples)."""
-    generator = torch.Generator().manual_seed(seed)
-    found = torch.zeros(resamples, count, dtype=torch.float64)
-    chosen = torch.randint(count, (resamples, count), generator=generator)
-    return found.scatter_add_(1, chosen, torch.full_like(found, 1 / count))
-
-
 def _measure(
     weights: Tensor, values: Tensor, found: Extremes | None, members: Tensor, sign: Tensor
 ) -> tuple[Tensor, ...]:
@@ -92,5 +85,4 @@ def _interval(point: Tensor, cloud: Tensor) -> Interval:
     if len(cloud) == 0:
         unknown = torch.full_like(point[0], torch.nan)
         return Interval(point[0], unknown, unknown)
-    low, high = torch.quantile(cloud, torch.tensor([0.025, 0.975], dtype=cloud.dtype), dim=0)
-    return Interval(point[0], low, high)
+    return Interval(point[0], *ends(cloud))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,28 +10,8 @@ from torch import Tensor, nn
 from featlab.data import check_images, check_labels
 from featlab.features import quality
 from featlab.features.saliency import METHODS, Maps, Method
-from featlab.types import Images, Labels, Progress, Scores, silent
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over `n` images with its 95 % interval, +- 1.96 standard errors; images without a value are left out."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-    @staticmethod
-    def of(scores: Scores) -> Mean:
-        """Return the mean of the scores that are numbers; NaN where there are none."""
-        known = scores[~scores.isnan()].double()
-        n = len(known)
-        if n == 0:
-            return Mean(float("nan"), float("nan"), float("nan"), 0)
-        mean, half = float(known.mean()), 1.959964 * float(known.std(correction=1)) / n**0.5 if n > 1 else float("inf")
-        return Mean(mean, mean - half, mean + half, n)
-
+from featlab.intervals import Mean
+from featlab.types import Images, Labels, Progress, silent
 
 QUALITIES: Mapping[str, str] = {
     "deletion": "low",

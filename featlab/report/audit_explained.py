@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from featlab.audit.findings import Audit, Mistake
-from featlab.features.saliency_table import QUALITIES, Mean
+from featlab.features.saliency_table import QUALITIES
+from featlab.intervals import Mean
 from featlab.report.audit_features import drawable
 from featlab.report.audit_words import (
     GREEN,

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from featlab.audit.findings import Audit, Feature
 from featlab.evaluation import Accuracy
-from featlab.features.layers import Estimate
-from featlab.features.saliency_table import Mean
+from featlab.intervals import Estimate, Mean
 from featlab.report.wording import measured
 
 BLUE, VERMILION, GREEN, PURPLE, GREY = range(5)

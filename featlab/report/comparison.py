@@ -93,11 +93,11 @@ def comparison_table(result: Mapping[str, Any]) -> Group:
 
 def _short(found: Mapping[str, Any]) -> str:
     """Return a mean over its interval."""
-    if found["mean"] is None:
+    if found["value"] is None:
         return "no gradient"
     if found["low"] is None:
-        return f"{found['mean']:z.3f}"
-    return f"{found['mean']:z.3f}\n{found['low']:z.3f} to {found['high']:z.3f}"
+        return f"{found['value']:z.3f}"
+    return f"{found['value']:z.3f}\n{found['low']:z.3f} to {found['high']:z.3f}"
 
 
 def _cost(net: _Net) -> list[str]:
@@ -170,7 +170,7 @@ def _of_costs(robust: Sequence[_Net], standard: _Net) -> Iterable[Verdict]:
 
 
 def _said(found: Mapping[str, Any]) -> str:
-    return f"{found['mean']:z.3f} ({found['low']:z.3f} to {found['high']:z.3f})"
+    return f"{found['value']:z.3f} ({found['low']:z.3f} to {found['high']:z.3f})"
 
 
 def comparison_page(result: Mapping[str, Any]) -> Page:

@@ -7,7 +7,8 @@ from torch import nn
 import featlab as fl
 from featlab.features import quality
 from featlab.features.saliency import METHODS, edges, grad_cam, integrated_gradients, random, slope, smoothgrad
-from featlab.features.saliency_table import Mean, saliency_table
+from featlab.features.saliency_table import saliency_table
+from featlab.intervals import Mean
 
 SHAPE = (2, 8, 8)
 

@@ -10,8 +10,7 @@ from featlab.audit import audit
 from featlab.audit.differences import differences, less
 from featlab.audit.findings import Carrier, Flipped, Share
 from featlab.evaluation import Accuracy
-from featlab.features.layers import Estimate
-from featlab.features.saliency_table import Mean
+from featlab.intervals import Estimate, Mean
 from featlab.report import audit_page
 from featlab.report.audit import pictures
 from featlab.report.audit_words import number, ranged, share

@@ -16,7 +16,7 @@ def share(value):
 
 
 def mean(value):
-    return {"mean": value, "low": value - 0.0011, "high": value + 0.0012, "n": 500}
+    return {"value": value, "low": value - 0.0011, "high": value + 0.0012, "n": 500}
 
 
 def net(name, within, clean, linf, l2, union, looks):
@@ -92,7 +92,7 @@ def test_every_number_is_on_the_page(result):
         for found in (row["clean"], *row["robust"].values(), row["union"]):
             assert f"{found['accuracy']:.1%} ({found['low']:.1%}" in page
         for found in row["alignment"].values():
-            assert f"{found['mean']:.3f} ({found['low']:.3f} to {found['high']:.3f})" in page
+            assert f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})" in page
         assert row["model"] in page
     for fact in ("made-up data", "quick", "6\N{NARROW NO-BREAK SPACE}789", "47.5 s", "30"):
         assert fact in page
@@ -115,11 +115,11 @@ def test_the_tables_fit_a_terminal(result):
         for found in (row["clean"], *row["robust"].values(), row["union"]):
             assert f"{found['accuracy']:.1%}" in text
             assert f"{100 * found['low']:.1f}-{100 * found['high']:.1f}" in text
-        assert f"{row['alignment']['image']['mean']:.3f}" in text
+        assert f"{row['alignment']['image']['value']:.3f}" in text
     assert "not seen" in text
 
 
 def test_a_model_without_gradients_is_said(result):
-    result["models"][0]["alignment"]["image"] = {"mean": None, "low": None, "high": None, "n": 0}
+    result["models"][0]["alignment"]["image"] = {"value": None, "low": None, "high": None, "n": 0}
     assert "no gradient" in render(comparison_page(result))
     assert not any("closer to the image" in claim for claim in claims(result))
