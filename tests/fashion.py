@@ -10,20 +10,24 @@ import featlab as fl
 from featlab.datasets.fashion_mini import open_fashion_mini
 
 
-@functools.cache
-def trained():
-    """Return a net, images that it gets right, and their labels."""
-    images, labels = open_fashion_mini(train=True).subset(1000).tensors()
+def fitted(images, labels, *, hidden=64, steps=60, count=60):
+    """Return a net that was fitted to the images, those of them that it gets right, and their labels."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
+    net = nn.Sequential(nn.Flatten(), nn.Linear(images[0].numel(), hidden), nn.ReLU(), nn.Linear(hidden, 10))
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
-    for _ in range(60):
+    for _ in range(steps):
         optimizer.zero_grad()
         nn.functional.cross_entropy(net(images), labels).backward()
         optimizer.step()
     net.eval()
     right = net(images).argmax(dim=1) == labels
-    return net, images[right][:60], labels[right][:60]
+    return net, images[right][:count], labels[right][:count]
+
+
+@functools.cache
+def trained(count=60):
+    """Return a net, images that it gets right, and their labels."""
+    return fitted(*open_fashion_mini(train=True).subset(1000).tensors(), count=count)
 
 
 def losses(net, images, labels):

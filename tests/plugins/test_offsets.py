@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from fashion import fitted
 from torch import nn
 
 import featlab as fl
@@ -160,25 +161,15 @@ def tinted(images):
 
 
 @pytest.fixture(scope="module")
-def trained():
+def coloured():
     """A small net that knows its training images, in colour."""
     images, labels = fl.load_data("fashion-mini", train=True, count=500)
-    images = tinted(images)
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(images[0].numel(), 32), nn.ReLU(), nn.Linear(32, 10))
-    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
-    for _ in range(40):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(net(images), labels).backward()
-        optimizer.step()
-    net.eval()
-    right = net(images).argmax(dim=1) == labels
-    return net, images[right][:60], labels[right][:60]
+    return fitted(tinted(images), labels, hidden=32, steps=40)
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_attacks_find_more_than_chance(spec, trained):
-    net, images, labels = trained
+def test_attacks_find_more_than_chance(spec, coloured):
+    net, images, labels = coloured
     within = fl.threat_model(spec)
     problems = {
         "pgd": fl.pgd(net, images, labels, within=within, steps=8, step_size=within.radius / 4),
@@ -210,9 +201,9 @@ def test_the_distance_is_the_least_size_that_holds_a_point(spec, shape):
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_the_smallest_change_can_be_searched(spec, trained):
+def test_the_smallest_change_can_be_searched(spec, coloured):
     """Attacks that look beyond the radius, or take no gradients, count what they find within it."""
-    net, images, labels = trained
+    net, images, labels = coloured
     images, labels, within = images[:20], labels[:20], fl.threat_model(spec)
     _, _, fab, square = SUITES["standard"]
     suite = [dataclasses.replace(fab, steps=4, targets=3), dataclasses.replace(square, steps=20)]

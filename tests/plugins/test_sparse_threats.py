@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from torch import nn
+from fashion import trained
 
 import featlab as fl
-from featlab.datasets.fashion_mini import open_fashion_mini
 
 
 class Rescaled(fl.ThreatModel):
@@ -27,38 +26,21 @@ class Rescaled(fl.ThreatModel):
         return center.clone()
 
 
-@pytest.fixture(scope="module")
-def trained():
-    """A small net that knows its training images, in two seconds."""
-    images, labels = open_fashion_mini(train=True).subset(1000).tensors()
-    torch.manual_seed(0)
-    size = images[0].numel()
-    net = nn.Sequential(nn.Flatten(), nn.Linear(size, 64), nn.ReLU(), nn.Linear(64, 10))
-    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
-    for _ in range(60):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(net(images), labels).backward()
-        optimizer.step()
-    net.eval()
-    right = net(images).argmax(dim=1) == labels
-    return net, images[right][:200], labels[right][:200]
-
-
 def fooled(net, images, labels, within, step_size):
     problem = fl.pgd(net, images, labels, within=within, steps=20, step_size=step_size)
     with torch.no_grad():
         return float((net(fl.maximize(problem)).argmax(dim=1) != labels).double().mean())
 
 
-def test_sparse_steps_fool_clearly_more_than_dense_ones(trained):
+def test_sparse_steps_fool_clearly_more_than_dense_ones():
     eps = 8.0
-    sparse = fooled(*trained, fl.threat_model("l1", eps=eps), eps / 8)
-    dense = max(fooled(*trained, Rescaled(eps), size) for size in (eps / 8, eps / 2))
+    sparse = fooled(*trained(count=200), fl.threat_model("l1", eps=eps), eps / 8)
+    dense = max(fooled(*trained(count=200), Rescaled(eps), size) for size in (eps / 8, eps / 2))
     assert sparse > dense + 0.2
 
 
-def test_l0_fools_more_than_chance(trained):
-    net, images, labels = trained
+def test_l0_fools_more_than_chance():
+    net, images, labels = trained(count=200)
     within = fl.threat_model("l0", count=10)
     found = fl.maximize(fl.pgd(net, images, labels, within=within, steps=20, step_size=within.radius))
     assert ((found != images).flatten(1).sum(dim=1) <= 10).all()

@@ -1,4 +1,4 @@
-"""Colours and signals on a CUDA device: those of the CPU, gradients of the same bits each time, all in one graph."""
+"""Deformed, recoloured and weathered pictures on a CUDA device: as on the CPU, the same each time, in one graph."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ import featlab as fl
 
 pytestmark = pytest.mark.gpu
 
-SPECS = [
+SIGNALS = [
     "hsb",
     "recolor:eps=0.1,smooth=1",
     "frequency:eps=1",
@@ -17,6 +17,15 @@ SPECS = [
     "blur:sigma=2,kind=motion",
     "fog:eps=1/2",
     "snow:eps=3/4",
+]
+SPECS = [
+    "rigid",
+    "rigid:scale=1.5,padding=edge",
+    "rigid:grid=5:5:31",
+    "flow:eps=1",
+    "elastic:eps=2",
+    "patch:size=3",
+    *SIGNALS,
 ]
 
 
@@ -45,7 +54,7 @@ def test_gradients_are_the_same_bits_each_time(spec: str, device: torch.device) 
     assert torch.equal(found[0], found[2])
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", SIGNALS)
 def test_nothing_is_copied_from_the_host_once_the_constants_are_there(spec: str, device: torch.device) -> None:
     """As a CUDA graph asks: decoding, its gradient and a step can be captured."""
     within = fl.threat_model(spec)
