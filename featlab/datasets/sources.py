@@ -97,20 +97,23 @@ IMAGENET_FOOLBOX: Final = Source(
     licence="MIT (foolbox, which holds them); fetched, never shipped",
     citation="Rauber et al. 2017 (foolbox); Deng et al. 2009 (the classes)",
     sha256={"all": "2b582a7ca903ce397356aa1b6f2231f086adbbbc36d81318c8138e1b7775c45a"},
-    mirrors=(Mirror(imagenet.FOOLBOX.label, partial(imagenet.fetch_photographs, packages=(imagenet.FOOLBOX,))),),
+    mirrors=(Mirror(imagenet.FOOLBOX.label, partial(imagenet.fetch_photographs, packages={"all": imagenet.FOOLBOX})),),
 )
 
 IMAGENET_PHOTOS: Final = Source(
     name="imagenet-photos",
-    description="70 labelled photographs of ImageNet's classes, 3 x 224 x 224, 1000 classes",
+    description="50 + 20 labelled photographs of ImageNet's classes, 3 x 224 x 224, 1000 classes",
     classes=IMAGENET_FOOLBOX.classes,
-    licence="20 as imagenet-foolbox, 50 by ImageNet's terms (research only); fetched, never shipped",
+    licence="the test part as imagenet-foolbox, the other by ImageNet's terms (research only); fetched, never shipped",
     citation="Brendel and Bethge 2017 (Robust Vision Benchmark), Rauber et al. 2017 (foolbox); Deng et al. 2009",
-    sha256={"all": "bce292e15b55cfd999fe07f6347b422cd772cdf533ff93224839552f8f7f97ed"},
+    sha256={
+        "train": "cfececf29584953df9c743f00fd977ddcb6a262dded1557872cb433afb36c6a9",
+        "test": IMAGENET_FOOLBOX.sha256["all"],
+    },
     mirrors=(
         Mirror(
             f"{imagenet.FOOLBOX.label} and {imagenet.BENCHMARK.label}",
-            partial(imagenet.fetch_photographs, packages=(imagenet.FOOLBOX, imagenet.BENCHMARK)),
+            partial(imagenet.fetch_photographs, packages={"train": imagenet.BENCHMARK, "test": imagenet.FOOLBOX}),
         ),
     ),
 )
@@ -178,7 +181,7 @@ def open_imagenet_foolbox(*, train: bool, root: Path | None = None) -> Dataset:
 
 
 def open_imagenet_photos(*, train: bool, root: Path | None = None) -> Dataset:
-    """Return 70 photographs, those of foolbox and then the 50 of the Robust Vision Benchmark."""
+    """Return the 20 photographs of foolbox (test) or the 50 of the Robust Vision Benchmark, to pick features on."""
     return imagenet.grouped(open_source(IMAGENET_PHOTOS, train=train, root=root))
 
 

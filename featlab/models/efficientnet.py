@@ -33,7 +33,7 @@ EPS, MOMENTUM = 1e-3, 0.01
 def layer(
     before: int, after: int, kernel: int = 1, *, stride: int = 1, groups: int = 1, active: bool = True
 ) -> nn.Sequential:
-    """Return padding, convolution, batch normalisation and, where `active`, ReLU6; a side becomes ceil(side / stride)."""
+    """Return padding, convolution, batch normalisation, and ReLU6 if `active`; a side becomes ceil(side / stride)."""
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     if stride == 2:
         # The padding that an even side needs; all sides of a 224 pixel image are even wherever they are halved.
@@ -48,7 +48,7 @@ def layer(
 
 
 class InvertedResidual(nn.Module):
-    """Widen, filter each channel by itself, project; beside the identity where the shape stays (Sandler et al. 2018)."""
+    """Widen, filter each channel by itself, project; plus the identity where the shape stays (Sandler et al. 2018)."""
 
     def __init__(self, before: int, after: int, *, widen: int, stride: int, kernel: int) -> None:
         super().__init__()

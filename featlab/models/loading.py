@@ -1,4 +1,4 @@
-"""Models by one line of text: zoo:NAME, get:NAME, file:PATH, torchvision:NAME, timm:NAME, robustness:PATH, module.py:factory."""
+"""Models by one line of text: zoo:NAME, get:NAME, file:PATH, torchvision:NAME, timm:NAME, ... (see `load`)."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def load(
 
 
 def card(spec: str | Path) -> dict[str, Any]:
-    """Return the record of a zoo classifier, a fetched one or a file: architecture, normalisation, classes, sha256 and card."""
+    """Return the record of a zoo classifier, a fetched one or a file: architecture, classes, sha256, card and so on."""
     parts = Spec.parse(str(spec))
     if parts.scheme not in CARDED:
         raise ValueError(f"only zoo:NAME, get:NAME and file:PATH have cards; got {str(spec)!r}")

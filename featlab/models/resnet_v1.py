@@ -54,7 +54,7 @@ class ResNet50V1(nn.Module):
 
 
 def resnet50_v1(*, classes: int = 1000, in_channels: int = 3) -> ResNet50V1:
-    """Build ResNet-50 as first published; Keras' weights want 224 pixels and images as 255 x less a mean per channel."""
+    """Build ResNet-50 as first published; Keras' weights want 224 pixels and images as 255 x less their means."""
     return ResNet50V1(classes=classes, in_channels=in_channels)
 
 

@@ -28,5 +28,5 @@ def featlab_datasets() -> Iterable[Entry]:
     yield Entry(
         "imagenet-photos",
         f"{own}.sources:open_imagenet_photos",
-        "70 photographs of ImageNet's classes, 3 x 224 x 224, 1000 classes",
+        "50 + 20 photographs of ImageNet's classes, 3 x 224 x 224, 1000 classes",
     )
