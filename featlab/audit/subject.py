@@ -51,13 +51,18 @@ class Limits:
 
         An image of more than 64 x 64 pixels costs a hundred times what a small one does, so fewer are looked at.
         """
-        usual = LARGE if math.prod(shape[1:]) > SMALL_PIXELS else {}
+        usual = LARGE if is_large(shape) else {}
         return cls(**usual | {name: value for name, value in chosen.items() if value is not None})
 
 
 SMALL_PIXELS = 64 * 64
 LARGE: Mapping[str, int] = MappingProxyType({"images": 32, "units": 8, "seen": 2, "saliency": 4, "mistakes": 3})
 """What is done to images of more than `SMALL_PIXELS` if nothing else is asked for."""
+
+
+def is_large(shape: Sequence[int]) -> bool:
+    """Say whether images of a shape cost so much that less must do."""
+    return math.prod(shape[1:]) > SMALL_PIXELS
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +145,11 @@ class Subject:
     def known(self) -> Dataset:
         """The training images on which units are picked, means taken, and neighbours looked for."""
         return self.train.subset(min(self.limits.train, len(self.train)))
+
+    @property
+    def large(self) -> bool:
+        """Whether the images are so large that less must do."""
+        return is_large(self.test.shape)
 
     @cached_property
     def grouped(self) -> bool:
