@@ -40,7 +40,7 @@ def test_the_code_runs(tmp_path):
 def test_commands_and_options_exist(line):
     """Follow a line to its command; what stands in capitals or behind is its arguments."""
     command, words = group, shlex.split(line)[1:]
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and words:
         found = command.get_command(click.Context(command), words.pop(0))
         assert found is not None, line
         command = found

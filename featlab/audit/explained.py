@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from featlab.audit.findings import Features, Mistake, Mistakes, Reason, Saliency
 from featlab.audit.subject import Subject
 from featlab.datasets import Dataset
 from featlab.features.retrieval import nearest
-from featlab.features.saliency import METHODS, Method, last_map
+from featlab.features.saliency import METHODS, Method, integrated_gradients, last_map, smoothgrad
 from featlab.features.saliency_table import saliency_table
 from featlab.intervals import Mean
 from featlab.models import Layer, head_of
@@ -19,6 +21,9 @@ from featlab.types import Images
 
 DRAWN = 6
 """So many images are drawn with their maps."""
+
+SAMPLES, POINTS = 12, 16
+"""Of SmoothGrad and integrated gradients on large images, for 25 and 32: judging a method runs it ten times."""
 
 
 def saliency(subject: Subject) -> Saliency:
@@ -42,14 +47,25 @@ def saliency(subject: Subject) -> Saliency:
 
 
 def _methods(subject: Subject, images: Images) -> tuple[dict[str, Method], list[str]]:
-    """Return the methods, without Grad-CAM where the net has no map to read, and what is to be said of that."""
-    methods = dict(METHODS)
+    """Return the methods, in fewer samples for large images, and without Grad-CAM where the net has no map to read.
+
+    And what is to be said of that.
+    """
+    methods, notes = dict(METHODS), []
+    if subject.large:
+        methods |= {
+            "smoothgrad": partial(smoothgrad, count=SAMPLES),
+            "integrated gradients": partial(integrated_gradients, count=POINTS),
+        }
+        notes = [
+            f"The images are large, so SmoothGrad takes {SAMPLES} samples and integrated gradients {POINTS} points."
+        ]
     try:
         name = last_map(subject.model, images[:1])
     except ValueError as error:
         del methods["grad-cam"]
-        return methods, [f"Grad-CAM is left out: {error}."]
-    return methods, [f"Grad-CAM reads {name}, the last layer with several positions."]
+        return methods, [*notes, f"Grad-CAM is left out: {error}."]
+    return methods, [*notes, f"Grad-CAM reads {name}, the last layer with several positions."]
 
 
 def _means(subject: Subject) -> Images | None:
@@ -80,14 +96,7 @@ def mistakes(subject: Subject, found: Features) -> Mistakes:
 
 def _rows(subject: Subject, worst: Tensor, found: Features) -> tuple[Mistake, ...]:
     images = subject.test.images(worst).to(subject.model.device)
-    index, _ = nearest(
-        subject.extract,
-        images,
-        subject.known,
-        count=min(4, len(subject.known)),
-        batch_size=subject.batch_size,
-        progress=subject.progress,
-    )
+    index = _neighbours(subject, images)
     reasons = _reasons(subject, images, {row.unit: row.verdict for row in found.rows})
     shown = maximize(task("rationalize")(subject.model, images, steps=128)).cpu() if subject.has_head else None
     odds = subject.logits.softmax(dim=1)
@@ -106,6 +115,31 @@ def _rows(subject: Subject, worst: Tensor, found: Features) -> tuple[Mistake, ..
         )
         for place, (row, label) in enumerate(zip(worst.tolist(), subject.test.labels[worst].tolist(), strict=True))
     )
+
+
+def _neighbours(subject: Subject, images: Images) -> Tensor:
+    """Return the four training images nearest to each image; none is its own, where data have one part for all."""
+    shared = subject.test.split == "all"
+    index, _ = nearest(
+        subject.extract,
+        images,
+        subject.known,
+        count=min(4 + shared, len(subject.known)),
+        batch_size=subject.batch_size,
+        progress=subject.progress,
+    )
+    if not shared:
+        return index
+    itself = torch.stack(
+        [torch.tensor([_same(subject, image, row) for row in rows]) for image, rows in zip(images, index)]
+    )
+    # Where it is not among them the last one leaves.
+    order = itself.long().argsort(dim=1, stable=True)[:, :-1].sort(dim=1).values
+    return index.gather(1, order)
+
+
+def _same(subject: Subject, image: Tensor, row: Tensor) -> bool:
+    return torch.equal(image.cpu(), subject.known.images(row[None])[0])
 
 
 def _labels(data: Dataset, rows: Tensor) -> tuple[int, ...]:

@@ -37,6 +37,9 @@ def features(subject: Subject) -> Features:
     first, rho, gamma = found[0]
     return Features(
         layer=subject.address,
+        kinds=subject.kinds,
+        grouped=subject.grouped,
+        middle=_middle(subject),
         total=total,
         idle=idle,
         n=first.n,
@@ -51,13 +54,18 @@ def features(subject: Subject) -> Features:
     )
 
 
+def _middle(subject: Subject) -> int:
+    """Return the median number of images of a kind, over the kinds that have any."""
+    return int(subject.kind(subject.some).unique(return_counts=True)[1].median())
+
+
 def _picked(subject: Subject) -> tuple[list[int], int, int]:
     """Return the units that are most useful on training images, how many there are, and how many are constant.
 
-    The classes take turns with the best unit that is left of those that are most useful for them.
+    The kinds take turns with the best unit that is left of those that are most useful for them.
     """
     values, _ = read(subject.extract, subject.known, batch_size=subject.batch_size, progress=subject.progress)
-    found = summarise(values, subject.known.labels, None, units=torch.arange(values.shape[1]), resamples=0)
+    found = summarise(values, subject.kind(subject.known), None, units=torch.arange(values.shape[1]), resamples=0)
     best, labels = found.rho.value.max(dim=0)
     order = best.argsort(descending=True, stable=True)
     seen = torch.zeros(len(found.rho.value), dtype=torch.int64)
@@ -86,7 +94,7 @@ def _measured(
     )
     # The image itself lies in its set.
     found = Extremes(torch.minimum(found.low, values), torch.maximum(found.high, values))
-    labels = subject.some.labels
+    labels = subject.kind(subject.some)
     made = summarise(values, labels, found, units=columns, within=within, seed=subject.seed)
     best = made.best_class()
     sides = (2.0 * (labels[:, None] == best) - 1).double() * made.sign.gather(0, best[None])

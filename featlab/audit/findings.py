@@ -51,7 +51,10 @@ class Sanity:
 
 @dataclass(frozen=True)
 class Feature:
-    """One unit at the class that it is most useful for; `sign` is -1 where a low value speaks for the class."""
+    """One unit at the kind that it is most useful for; `sign` is -1 where a low value speaks for the kind.
+
+    A kind is a class, or a group of classes where the data name groups; `label` counts in `Features.kinds`.
+    """
 
     unit: int
     label: int
@@ -77,10 +80,14 @@ class Features:
     """Usefulness and robust usefulness of the units that are most useful on training images.
 
     `total` counts the layer's units and `idle` those that are constant over the training images; `rho` and `gamma` are
-    the means over the units that were measured, each at its best class.
+    the means over the units that were measured, each at its best kind. `grouped` says whether the kinds are groups of
+    classes; `middle` is the median number of images of a kind that has any.
     """
 
     layer: str
+    kinds: tuple[str, ...]
+    grouped: bool
+    middle: int
     total: int
     idle: int
     n: int

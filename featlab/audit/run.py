@@ -34,7 +34,7 @@ from featlab.audit.layers import layers
 from featlab.audit.storing import load, save
 from featlab.audit.strength import sanity, strength
 from featlab.audit.subject import Subject
-from featlab.models.loading import Spec
+from featlab.models.loading import CARDED, Spec
 
 Parts = Mapping[str, Any]
 
@@ -133,7 +133,7 @@ def _source(spec: str) -> str | None:
 
 def _card(spec: str) -> Any:
     """Return what a saved net says of how it was made; None for models that have no card."""
-    return models.card(spec)["card"] if Spec.parse(spec).scheme in ("zoo", "file") else None
+    return models.card(spec)["card"] if Spec.parse(spec).scheme in CARDED else None
 
 
 def _version() -> str:

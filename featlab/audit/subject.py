@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +44,35 @@ class Limits:
         for name, value in asdict(self).items():
             if value < least[name]:
                 raise ValueError(f"an audit needs {name} >= {least[name]}, got {value}")
+
+    @classmethod
+    def of(
+        cls,
+        shape: Sequence[int],
+        *,
+        images: int | None = None,
+        units: int | None = None,
+        seen: int | None = None,
+        saliency: int | None = None,
+        mistakes: int | None = None,
+    ) -> Limits:
+        """Return the limits for images of a shape: what was chosen, and else what ends in minutes on a few cores.
+
+        An image of more than 64 x 64 pixels costs a hundred times what a small one does, so fewer are looked at.
+        """
+        chosen = {"images": images, "units": units, "seen": seen, "saliency": saliency, "mistakes": mistakes}
+        usual = LARGE if is_large(shape) else {}
+        return cls(**usual | {name: value for name, value in chosen.items() if value is not None})
+
+
+SMALL_PIXELS = 64 * 64
+LARGE: Mapping[str, int] = MappingProxyType({"images": 32, "units": 8, "seen": 2, "saliency": 4, "mistakes": 3})
+"""What is done to images of more than `SMALL_PIXELS` if nothing else is asked for."""
+
+
+def is_large(shape: Sequence[int]) -> bool:
+    """Say whether images of a shape cost so much that less must do."""
+    return math.prod(shape[1:]) > SMALL_PIXELS
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +155,31 @@ class Subject:
     def known(self) -> Dataset:
         """The training images on which units are picked, means taken, and neighbours looked for."""
         return self.train.subset(min(self.limits.train, len(self.train)))
+
+    @property
+    def large(self) -> bool:
+        """Whether the images are so large that less must do."""
+        return is_large(self.test.shape)
+
+    @cached_property
+    def grouped(self) -> bool:
+        """Whether the data name groups of classes, each image's group being a column of theirs."""
+        return all("groups" in data.facts and "group" in data.columns for data in (self.test, self.train))
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """What features are to tell apart: the groups that the data name, otherwise the classes that have images."""
+        if self.grouped:
+            return tuple(map(str, self.test.facts["groups"]))  # type: ignore[call-overload]
+        return tuple(map(self.name, self._present.tolist()))
+
+    def kind(self, data: Dataset) -> Labels:
+        """Return which of the kinds each image of the attacked or the training images is of."""
+        return data.columns["group"] if self.grouped else torch.searchsorted(self._present, data.labels)
+
+    @cached_property
+    def _present(self) -> Labels:
+        return torch.cat([self.some.labels, self.known.labels]).unique()
 
     @cached_property
     def logits(self) -> Tensor:

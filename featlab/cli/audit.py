@@ -47,10 +47,10 @@ SOME = click.IntRange(min=2)
     "--engine", default="fast", show_default=True, help="What attacks follow: auto, the model; fast, a quicker copy."
 )
 @click.option("--count", type=SOME, help="So many test images, balanced; all by default.")
-@click.option("--images", default=128, show_default=True, type=SOME, help="So many of them are attacked.")
-@click.option("--units", default=24, show_default=True, type=COUNT, help="So many units are measured, the most useful.")
-@click.option("--saliency", default=12, show_default=True, type=SOME, help="So many images are explained.")
-@click.option("--mistakes", default=5, show_default=True, type=COUNT, help="So many wrong answers are looked into.")
+@click.option("--images", type=SOME, help="So many of them are attacked; 128, or 32 large ones (over 64 x 64).")
+@click.option("--units", type=COUNT, help="So many units are measured, the most useful; 24, or 8 for large images.")
+@click.option("--saliency", type=SOME, help="So many images are explained; 12, or 4 large ones.")
+@click.option("--mistakes", type=COUNT, help="So many wrong answers are looked into; 5, or 3 for large images.")
 @click.option("--batch-size", type=COUNT, help="So many images at a time; by default 256, fewer if they are large.")
 @options.DEVICE
 @options.SEED
@@ -67,10 +67,10 @@ def audit(
     suite: str,
     engine: str,
     count: int | None,
-    images: int,
-    units: int,
-    saliency: int,
-    mistakes: int,
+    images: int | None,
+    units: int | None,
+    saliency: int | None,
+    mistakes: int | None,
     batch_size: int | None,
     device: str,
     seed: int,
@@ -88,8 +88,8 @@ def audit(
     from featlab.engine import engine as engine_of
 
     suite_of(suite), engine_of(engine)
-    limits = Limits(images=images, units=units, saliency=saliency, mistakes=mistakes)
     parts = (fl.open_data(data, train=False, root=root, count=count), fl.open_data(data, train=True, root=root))
+    limits = Limits.of(parts[0].shape, images=images, units=units, saliency=saliency, mistakes=mistakes)
     within = tuple(map(fl.threat_model, specs))
     make = partial(
         Subject, specs=specs, within=within, limits=limits, layer=layer, suite=suite, engine=engine, seed=seed

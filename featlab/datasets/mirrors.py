@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import shutil
-import socket
-import subprocess
-import sys
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -19,14 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from featlab.datasets.idx import read_idx
+from featlab.fetching import polite_download, run
 
 Arrays = Mapping[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]
 """Of "train" and "test": images (count, channels, height, width) and labels."""
-
-SILENCE_SECONDS: Final = 30.0
-"""How long a server may say nothing before its download is given up."""
-
-COMMAND_SECONDS: Final = 1800.0
 
 IDX_FILES: Final = {"train": "train", "test": "t10k"}
 DEBIAN_FOLDER: Final = Path("usr/share/datasets/fashion-mnist")
@@ -42,7 +33,7 @@ def fashion_from_torchvision(scratch: Path) -> Arrays:
     """Fetch Fashion-MNIST by torchvision's own download."""
     from torchvision.datasets import FashionMNIST
 
-    with _polite_download():
+    with polite_download():
         parts = {split: FashionMNIST(scratch, train=split == "train", download=True) for split in IDX_FILES}
     return {split: (part.data.numpy()[:, None], part.targets.numpy().astype(np.int64)) for split, part in parts.items()}
 
@@ -86,7 +77,7 @@ def cifar_from_torchvision(scratch: Path) -> Arrays:
     """Fetch the official binary version of CIFAR-10 by torchvision's download; the other versions are pickles."""
     from torchvision.datasets.utils import download_url
 
-    with _polite_download():
+    with polite_download():
         download_url(CIFAR_URL, scratch, "cifar-10-binary.tar.gz", CIFAR_MD5)
     return read_cifar_binary(scratch / "cifar-10-binary.tar.gz")
 
@@ -116,25 +107,6 @@ def read_cifar_npm(package: Path) -> Arrays:
     return {split: (images[split], np.array(labels[split], dtype=np.int64)) for split in images}
 
 
-def run(*command: str, folder: Path) -> None:
-    """Run a command in a folder; OSError with what it complained of if it fails, is not installed, or does not end."""
-    if shutil.which(command[0]) is None:
-        raise OSError(f"{command[0]} is not installed")
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS)
-    except subprocess.TimeoutExpired as error:
-        raise OSError(f"{' '.join(command[:2])} did not end in {COMMAND_SECONDS:g} s") from error
-    if done.returncode:
-        raise OSError(f"{command[0]} ended with {done.returncode}: {_complaint(done.stderr)}")
-
-
-def _complaint(stderr: str) -> str:
-    """Return the first line that speaks of an error, else the last line."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("E:", "npm error", "npm ERR!", "dpkg-deb: error"))]
-    return (errors or lines[-1:] or ["it said nothing"])[0]
-
-
 def _private_apt(scratch: Path) -> tuple[str, ...]:
     """Return options with which apt-get keeps its lists in the scratch folder: no rights needed, nothing changed."""
     for name in ("lists/partial", "cache/archives/partial"):
@@ -145,18 +117,6 @@ def _private_apt(scratch: Path) -> tuple[str, ...]:
         "APT::Sandbox::User": "root",
     }
     return tuple(part for key, value in settings.items() for part in ("-o", f"{key}={value}"))
-
-
-@contextlib.contextmanager
-def _polite_download() -> Iterator[None]:
-    """Keep a download from waiting for ever, and what it prints away from stdout."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(SILENCE_SECONDS)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def _member(tar: tarfile.TarFile, name: str) -> bytes:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import tarfile
 import tempfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,13 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from featlab.datasets import fashion_mini, mirrors
+from featlab.datasets import fashion_mini, imagenet, mirrors
 from featlab.datasets.dataset import Dataset, Split
 from featlab.datasets.mirrors import Arrays
+from featlab.fetching import data_root, first_that_works, make_root
 from featlab.names import lookup
 
 SPLITS: Final[tuple[Split, ...]] = ("train", "test")
-FETCH_ERRORS: Final = (OSError, ValueError, RuntimeError, ImportError, EOFError, tarfile.TarError, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -35,14 +34,17 @@ class Mirror:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A data set that is fetched on demand. `sha256` is `Dataset.sha256` of each part, so any packaging will do."""
+    """A data set that is fetched on demand. `sha256` is `Dataset.sha256` of each part, so any packaging will do.
+
+    The parts are "train" and "test", or "all" alone.
+    """
 
     name: str
     description: str
     classes: tuple[str, ...]
     licence: str
     citation: str
-    sha256: Mapping[str, str]
+    sha256: Mapping[Split, str]
     mirrors: tuple[Mirror, ...]
 
 
@@ -88,16 +90,37 @@ CIFAR10: Final = Source(
     ),
 )
 
-SOURCES: Final[Mapping[str, Source]] = {source.name: source for source in (FASHION_MNIST, CIFAR10)}
+IMAGENET_FOOLBOX: Final = Source(
+    name="imagenet-foolbox",
+    description="20 labelled photographs of ImageNet's classes, 3 x 224 x 224, 1000 classes",
+    classes=tuple(map(str, range(1000))),
+    licence="MIT (foolbox, which holds them); fetched, never shipped",
+    citation="Rauber et al. 2017 (foolbox); Deng et al. 2009 (the classes)",
+    sha256={"all": "2b582a7ca903ce397356aa1b6f2231f086adbbbc36d81318c8138e1b7775c45a"},
+    mirrors=(Mirror(imagenet.FOOLBOX.label, partial(imagenet.fetch_photographs, packages={"all": imagenet.FOOLBOX})),),
+)
 
+IMAGENET_PHOTOS: Final = Source(
+    name="imagenet-photos",
+    description="50 + 20 labelled photographs of ImageNet's classes, 3 x 224 x 224, 1000 classes",
+    classes=IMAGENET_FOOLBOX.classes,
+    licence="the test part as imagenet-foolbox, the other by ImageNet's terms (research only); fetched, never shipped",
+    citation="Brendel and Bethge 2017 (Robust Vision Benchmark), Rauber et al. 2017 (foolbox); Deng et al. 2009",
+    sha256={
+        "train": "cfececf29584953df9c743f00fd977ddcb6a262dded1557872cb433afb36c6a9",
+        "test": IMAGENET_FOOLBOX.sha256["all"],
+    },
+    mirrors=(
+        Mirror(
+            f"{imagenet.FOOLBOX.label} and {imagenet.BENCHMARK.label}",
+            partial(imagenet.fetch_photographs, packages={"train": imagenet.BENCHMARK, "test": imagenet.FOOLBOX}),
+        ),
+    ),
+)
 
-def data_root(root: Path | None = None) -> Path:
-    """Return where fetched data live: `root`, else $FEATLAB_DATA, else featlab in the user's cache folder."""
-    if root is not None:
-        return Path(root)
-    if named := os.environ.get("FEATLAB_DATA"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "featlab"
+SOURCES: Final[Mapping[str, Source]] = {
+    source.name: source for source in (FASHION_MNIST, CIFAR10, IMAGENET_FOOLBOX, IMAGENET_PHOTOS)
+}
 
 
 def get(
@@ -114,24 +137,13 @@ def get(
     """
     source = lookup("data", name, sources)
     folder = data_root(root) / source.name
-    _check_replaceable(folder)
+    _check_replaceable(source, folder)
     if _intact(source, folder):
         return Got(folder, None, ())
-    _make_root(folder.parent)
-    failures: list[str] = []
-    for mirror in source.mirrors:
-        _tell(say, f"{source.name}: trying {mirror.name}")
-        try:
-            _fetch(source, mirror, folder)
-        except FETCH_ERRORS as error:
-            failures.append(f"{mirror.name}: {' '.join(str(error).split()) or type(error).__name__}")
-            _tell(say, f"{source.name}: {failures[-1]}")
-        else:
-            return Got(folder, mirror.name, tuple(failures))
-    raise FileNotFoundError(
-        f"{source.name} could not be had from any of its {len(source.mirrors)} mirrors ({'; '.join(failures)}); "
-        "connect to one of them, or give --root a folder that holds it already"
-    )
+    make_root(folder.parent)
+    mirrors = [(mirror.name, partial(_fetch, source, mirror, folder)) for mirror in source.mirrors]
+    mirror, failures = first_that_works(source.name, mirrors, say)
+    return Got(folder, mirror, failures)
 
 
 def open_source(source: Source, *, train: bool, root: Path | None = None) -> Dataset:
@@ -142,7 +154,7 @@ def open_source(source: Source, *, train: bool, root: Path | None = None) -> Dat
     folder = data_root(root) / source.name
     if not folder.is_dir():
         raise FileNotFoundError(f"{source.name} is not in {folder.parent}; fetch it: featlab data get {source.name}")
-    split = SPLITS[0] if train else SPLITS[1]
+    split: Split = "all" if "all" in source.sha256 else SPLITS[0] if train else SPLITS[1]
     try:
         data = _read(source, folder, split)
         reason = "" if data.sha256 == source.sha256[split] else f"its {split} arrays have another SHA-256"
@@ -163,25 +175,28 @@ def open_cifar10(*, train: bool, root: Path | None = None) -> Dataset:
     return open_source(CIFAR10, train=train, root=root)
 
 
+def open_imagenet_foolbox(*, train: bool, root: Path | None = None) -> Dataset:
+    """Return the 20 photographs that come with foolbox, each with its class and its group."""
+    return imagenet.grouped(open_source(IMAGENET_FOOLBOX, train=train, root=root))
+
+
+def open_imagenet_photos(*, train: bool, root: Path | None = None) -> Dataset:
+    """Return the 20 photographs of foolbox (test) or the 50 of the Robust Vision Benchmark, to pick features on."""
+    return imagenet.grouped(open_source(IMAGENET_PHOTOS, train=train, root=root))
+
+
 def _intact(source: Source, folder: Path) -> bool:
     try:
-        return all(_read(source, folder, split).sha256 == source.sha256[split] for split in SPLITS)
+        return all(_read(source, folder, split).sha256 == source.sha256[split] for split in source.sha256)
     except (OSError, ValueError, EOFError):
         return False
 
 
-def _check_replaceable(folder: Path) -> None:
+def _check_replaceable(source: Source, folder: Path) -> None:
     """Refuse a folder with files that are not ours: damaged data are replaced, somebody's files never."""
-    ours = {f"{split}-{noun}.npy" for split in SPLITS for noun in ("images", "labels")}
+    ours = {f"{split}-{noun}.npy" for split in source.sha256 for noun in ("images", "labels")}
     if folder.exists() and not (folder.is_dir() and {file.name for file in folder.iterdir()} <= ours):
         raise ValueError(f"{folder} holds something else than fetched data; move it away or give another --root")
-
-
-def _make_root(root: Path) -> None:
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"the folder {root} cannot be made ({error.strerror}); give another --root") from error
 
 
 def _fetch(source: Source, mirror: Mirror, folder: Path) -> None:
@@ -190,7 +205,7 @@ def _fetch(source: Source, mirror: Mirror, folder: Path) -> None:
         scratch.mkdir()
         whole.mkdir()
         arrays = mirror.fetch(scratch)
-        for split in SPLITS:
+        for split in source.sha256:
             _store(source, split, arrays, whole)
         if folder.is_dir():
             shutil.rmtree(folder)  # Only damaged data are fetched again.
@@ -221,8 +236,3 @@ def _read(source: Source, folder: Path, split: Split) -> Dataset:
         split=split,
         facts={"licence": source.licence, "citation": source.citation},
     )
-
-
-def _tell(say: Callable[[str], None] | None, text: str) -> None:
-    if say is not None:
-        say(text)

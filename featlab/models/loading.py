@@ -1,4 +1,4 @@
-"""Models by one line of text: zoo:NAME, file:PATH, torchvision:NAME, timm:NAME, robustness:PATH, module.py:factory."""
+"""Models by one line of text: zoo:NAME, get:NAME, file:PATH, torchvision:NAME, timm:NAME, ... (see `load`)."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from featlab.models.optional import (
     torchvision_expects,
     torchvision_weights,
 )
+from featlab.models.published import fetched_file
 from featlab.names import lookup
 
 Options = Mapping[str, str]
@@ -55,7 +56,7 @@ class Spec:
             scheme, target = "file", place
         elif not colon:
             raise ValueError(
-                f"a model is zoo:NAME, FILE.safetensors, torchvision:NAME, timm:NAME, robustness:PATH or "
+                f"a model is zoo:NAME, get:NAME, FILE.safetensors, torchvision:NAME, timm:NAME, robustness:PATH or "
                 f"FILE.py:FACTORY; got {text!r}"
             )
         reader = lookup("the scheme of a model", scheme, SCHEMES)
@@ -76,6 +77,7 @@ def load(
     """Load a classifier, in evaluation mode.
 
     zoo:NAME                    one of featlab's own
+    get:NAME                    a pretrained one that `featlab models get NAME` fetched; ?root=FOLDER
     file:PATH, PATH.safetensors what `save` wrote
     torchvision:NAME            ?weights=FILE or a name of torchvision's (DEFAULT; torchvision fetches it); ?classes=10
     timm:NAME                   ?weights=FILE; ?classes=10
@@ -98,11 +100,11 @@ def load(
 
 
 def card(spec: str | Path) -> dict[str, Any]:
-    """Return the record of a zoo classifier or a file: architecture, normalisation, classes, sha256 and card."""
+    """Return the record of a zoo classifier, a fetched one or a file: architecture, classes, sha256, card and so on."""
     parts = Spec.parse(str(spec))
-    if parts.scheme not in ("zoo", "file"):
-        raise ValueError(f"only zoo:NAME and file:PATH have cards; got {str(spec)!r}")
-    return read_card(zoo_file(parts.target) if parts.scheme == "zoo" else parts.target)
+    if parts.scheme not in CARDED:
+        raise ValueError(f"only zoo:NAME, get:NAME and file:PATH have cards; got {str(spec)!r}")
+    return read_card(CARDED[parts.scheme](parts.target, parts.options))
 
 
 def pick_device(name: str | torch.device) -> torch.device:
@@ -143,6 +145,17 @@ def from_zoo(target: str, options: Options, shape: Sequence[int] | None) -> Clas
     """Load zoo:NAME."""
     del options, shape
     return load_file(zoo_file(target))
+
+
+def from_get(target: str, options: Options, shape: Sequence[int] | None) -> Classifier:
+    """Load get:NAME."""
+    del shape
+    return load_file(fetched(target, options))
+
+
+def fetched(target: str, options: Options) -> Path:
+    """Return the file of get:NAME."""
+    return fetched_file(target, root=Path(options["root"]) if "root" in options else None)
 
 
 def from_file(target: str, options: Options, shape: Sequence[int] | None) -> Classifier:
@@ -275,6 +288,7 @@ class Scheme:
 SCHEMES: Mapping[str, Scheme] = MappingProxyType(
     {
         "zoo": Scheme(from_zoo, ("shape",)),
+        "get": Scheme(from_get, ("root", "shape")),
         "file": Scheme(from_file, ("shape",)),
         "torchvision": Scheme(from_torchvision, ("weights", "classes", "shape")),
         "timm": Scheme(from_timm, ("weights", "classes", "shape")),
@@ -282,3 +296,8 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
         "factory": Scheme(from_factory, ("classes", "shape")),
     }
 )
+
+CARDED: Mapping[str, Callable[[str, Options], Path]] = MappingProxyType(
+    {"zoo": lambda target, _: zoo_file(target), "get": fetched, "file": lambda target, _: Path(target)}
+)
+"""The schemes whose models are files with a card, and which file a spec means."""

@@ -88,6 +88,14 @@ def imagenet_classes() -> tuple[str, ...]:
     return tuple(torchvision_weights("resnet50").meta["categories"])
 
 
+def imagenet_names() -> tuple[str, ...]:
+    """Return torchvision's names of the thousand ImageNet classes, and where it is not installed their numbers."""
+    try:
+        return imagenet_classes()
+    except ValueError:
+        return class_names((), 1000)
+
+
 def timm_net(name: str, *, classes: int = 1000) -> nn.Module:
     """Build a timm classifier by name, with random weights."""
     timm = package("timm")

@@ -43,6 +43,7 @@ def features(audits: Audits) -> Section:
         )
     ]
     blocks += [paragraph(*_said(audit, audits)) for audit in audits]
+    blocks += [paragraph(words) for words in _kinds(audits[0])]
     charts = tuple(_scatter(audit, audits) for audit in audits)
     blocks.append(charts[0] if len(charts) == 1 else Beside(charts))
     blocks.append(_counts(audits))
@@ -75,6 +76,29 @@ def _said(audit: Audit, audits: Audits) -> list[Words]:
         )
     words.append(" Gamma is found by ascent, so the truth may be lower.")
     return words
+
+
+FEW = 5
+"""With fewer images of a kind no interval can say that a unit tells it apart."""
+
+
+def _kinds(audit: Audit) -> list[str]:
+    """Say what the features are to tell apart, where it is not each class, and where it cannot be told."""
+    found = audit.features
+    said = []
+    if found.grouped:
+        said.append(
+            f"The data name groups of classes, as they have too few images of each class: features are asked to tell "
+            f"apart {listed(found.kinds)}."
+        )
+    if found.middle < FEW:
+        what = "group" if found.grouped else "class"
+        said.append(
+            f"Half of the {what}{'s' if found.grouped else 'es'} have no more than {many(found.middle, 'image')} among "
+            f"those that were attacked. From so few, hardly any unit can be shown to be useful: more images of each "
+            f"{what} would tell."
+        )
+    return said
 
 
 def _picked(audit: Audit) -> str:
@@ -110,7 +134,7 @@ def _scatter(audit: Audit, audits: Audits) -> Chart:
 
 
 def _spot(row: Feature, audit: Audit) -> Spot:
-    tip = f"unit {row.unit}, {speaks(row, audit.classes)}: rho {ranged(row.rho)}, gamma {ranged(row.gamma)}"
+    tip = f"unit {row.unit}, {speaks(row, audit.features.kinds)}: rho {ranged(row.rho)}, gamma {ranged(row.gamma)}"
     return Spot(row.rho.value, row.gamma.value, tip)
 
 
@@ -182,7 +206,7 @@ def _best(audit: Audit) -> Table:
     for kind in ("robust", "non-robust", "unclear"):
         rows = [row for row in audit.features.rows if row.verdict == kind][:6]
         cells = tuple(
-            TableRow((f"unit {row.unit}", speaks(row, audit.classes), ranged(row.rho), ranged(row.gamma)))
+            TableRow((f"unit {row.unit}", speaks(row, audit.features.kinds), ranged(row.rho), ranged(row.gamma)))
             for row in rows
         )
         if cells:
@@ -225,9 +249,8 @@ def _pictures(title: str, units: tuple[Shown, ...], audit: Audit) -> Picture:
 
 
 def _row_title(row: Feature, audit: Audit) -> str:
-    return (
-        f"unit {row.unit}, {speaks(row, audit.classes)}; rho {number(row.rho.value)}, gamma {number(row.gamma.value)}"
-    )
+    numbers = f"rho {number(row.rho.value)}, gamma {number(row.gamma.value)}"
+    return f"unit {row.unit}, {speaks(row, audit.features.kinds)}; {numbers}"
 
 
 def _row(each: Shown) -> Tensor:

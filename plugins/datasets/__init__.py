@@ -20,3 +20,13 @@ def featlab_datasets() -> Iterable[Entry]:
         "60,000 + 10,000 grey pictures of clothes, 1 x 28 x 28, 10 classes",
     )
     yield Entry("cifar10", f"{own}.sources:open_cifar10", "50,000 + 10,000 colour photographs, 3 x 32 x 32, 10 classes")
+    yield Entry(
+        "imagenet-foolbox",
+        f"{own}.sources:open_imagenet_foolbox",
+        "20 photographs of ImageNet's classes, 3 x 224 x 224, 1000 classes",
+    )
+    yield Entry(
+        "imagenet-photos",
+        f"{own}.sources:open_imagenet_photos",
+        "50 + 20 photographs of ImageNet's classes, 3 x 224 x 224, 1000 classes",
+    )

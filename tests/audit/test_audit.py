@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 import featlab as fl
-from featlab.audit import audit, fitted, record
+from featlab.audit import Limits, audit, fitted, record
 from featlab.audit import run as running
+from featlab.audit.explained import mistakes
 from featlab.audit.features import LEAST, features
 from featlab.audit.findings import Audit
 from featlab.audit.layers import blocks
@@ -211,3 +212,69 @@ def test_data_of_some_of_the_classes_are_relabelled(tiny):
     found = fitted(tiny, some)
     assert found.classes == tiny.classes
     assert found.labels.tolist() == [2, 0] * 4
+
+
+def grouped(data, names=("left", "right")):
+    """The data with their classes in two groups."""
+    return replace(data, columns={"group": (data.labels > 0).long()}, facts={"groups": names})
+
+
+def test_features_tell_groups_apart_where_the_data_name_them(tiny):
+    parts = {"test": grouped(lights(24, seed=2)), "train": grouped(lights(30, seed=3))}
+    subject = subject_of(tiny, **parts)
+    found = features(subject)
+    assert (found.kinds, found.grouped, found.middle) == (("left", "right"), True, 4)
+    assert {row.label for row in found.rows} <= {0, 1}
+    ungrouped = features(subject_of(tiny))
+    assert (ungrouped.kinds, ungrouped.grouped) == (("a", "b", "c"), False)
+    # rho is that of the groups: E[y f] of the standardised unit over the images that are attacked.
+    row = found.rows[0]
+    values = subject.extract(subject.some.tensors()[0])[:, row.unit].double()
+    side = torch.where(subject.kind(subject.some) == row.label, 1.0, -1.0).double()
+    mean = ((values - values.mean()) / values.std(correction=0) * side).mean()
+    assert row.rho.value == pytest.approx(abs(float(mean)), abs=1e-6)
+
+
+def test_classes_without_images_are_no_kinds(tiny):
+    wide = fl.Classifier(Padded(tiny.net), mean=0.3, std=0.3, classes=[*"abc", *map(str, range(40))], shape=tiny.shape)
+    test, train = (fitted(wide, lights(count, seed=seed)) for count, seed in ((24, 2), (30, 3)))
+    subject = subject_of(wide, test=test, train=train, layer="inner.7")
+    assert subject.kinds == ("a", "b", "c")
+    assert {row.label for row in features(subject).rows} <= {0, 1, 2}
+
+
+class Padded(nn.Module):
+    """A net of more classes than it ever answers."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images):
+        return nn.functional.pad(self.inner(images), (0, 40), value=-9.0)
+
+
+def test_one_image_of_each_class_is_enough_to_go_through(tmp_path):
+    model = trained(classes=4)
+    data = lights(4, classes=4, seed=2)
+    found = audit(subject_of(model, test=data, train=data), tmp_path)
+    assert found.features.middle == 1
+    assert found.features.counts["robust"] == 0  # Nothing can be shown by one image.
+
+
+def test_an_image_is_no_neighbour_of_its_own(tiny):
+    data = replace(lights(24, seed=2), split="all", labels=(lights(24).labels + 1) % 3)  # Every answer is wrong.
+    subject = subject_of(tiny, test=data, train=data)
+    found = mistakes(subject, features(subject))
+    assert len(found.rows) == SMALL.mistakes
+    for row in found.rows:
+        assert len(row.nearest) == 4
+        assert not any(torch.equal(row.image, other) for other in row.nearest)
+
+
+def test_large_images_have_lower_limits():
+    assert Limits.of((1, 28, 28)) == Limits.of((3, 64, 64)) == Limits()
+    assert Limits.of((3, 224, 224)) == Limits(images=32, units=8, seen=2, saliency=4, mistakes=3)
+    assert Limits.of((3, 224, 224), units=5, images=None).units == 5
+    with pytest.raises(ValueError, match="units >= 1"):
+        Limits.of((3, 224, 224), units=0)

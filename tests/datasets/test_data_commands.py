@@ -36,6 +36,8 @@ def test_list_says_what_is_here(tmp_path):
         "fashion-mini": True,
         "fashion-mnist": False,
         "cifar10": True,
+        "imagenet-foolbox": False,
+        "imagenet-photos": False,
     }
     text = call(data, "list", "--root", tmp_path)
     assert "featlab data get fashion-mnist" in text

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from featlab import fetching
 from featlab.datasets import mirrors
 
 NUMBERS = np.random.default_rng(0)
@@ -87,7 +88,7 @@ def test_the_torchvision_mirror_asks_for_the_binary_version(tmp_path, monkeypatc
     def download_url(url, folder, name, md5):
         assert "binary" in url
         assert len(md5) == 32
-        assert socket.getdefaulttimeout() == mirrors.SILENCE_SECONDS
+        assert socket.getdefaulttimeout() == fetching.SILENCE_SECONDS
         print("progress")
         write_binary(folder / name)
 
@@ -151,10 +152,10 @@ COMMANDS = [
 @pytest.mark.parametrize(("command", "words"), COMMANDS)
 def test_a_failing_command_says_why(command, words, tmp_path):
     with pytest.raises(OSError, match=words):
-        mirrors.run(*command, folder=tmp_path)
+        fetching.run(*command, folder=tmp_path)
 
 
 def test_a_command_that_does_not_end_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(mirrors, "COMMAND_SECONDS", 0.05)
+    monkeypatch.setattr(fetching, "COMMAND_SECONDS", 0.05)
     with pytest.raises(OSError, match="did not end"):
-        mirrors.run("sleep", "5", folder=tmp_path)
+        fetching.run("sleep", "5", folder=tmp_path)

@@ -30,6 +30,9 @@ WAYS = [
     lambda x: x.relu(),
     lambda x: x.relu_(),
     lambda x: F.relu(input=x),
+    F.relu6,
+    nn.ReLU6(),
+    nn.ReLU6(inplace=True),
 ]
 
 
