@@ -27,18 +27,20 @@ class Limits:
     """How much work an audit does: counts of images and units, all stated in the report.
 
     `images` are attacked; `units` are measured for robust usefulness, those that are most useful on `train` training
-    images; `seen` units of either kind are shown; `saliency` images are explained; `mistakes` are looked into.
+    images; `seen` units of either kind are shown; `inversions` images are made from their representations; `saliency`
+    images are explained; `mistakes` are looked into.
     """
 
     images: int = 128
     units: int = 24
     seen: int = 4
+    inversions: int = 50
     saliency: int = 12
     mistakes: int = 5
     train: int = 2000
 
     def __post_init__(self) -> None:
-        least = {name: 2 if name in ("images", "saliency", "train") else 1 for name in asdict(self)}
+        least = {name: 2 if name in ("images", "inversions", "saliency", "train") else 1 for name in asdict(self)}
         for name, value in asdict(self).items():
             if value < least[name]:
                 raise ValueError(f"an audit needs {name} >= {least[name]}, got {value}")

@@ -49,6 +49,9 @@ SOME = click.IntRange(min=2)
 @click.option("--count", type=SOME, help="So many test images, balanced; all by default.")
 @click.option("--images", default=128, show_default=True, type=SOME, help="So many of them are attacked.")
 @click.option("--units", default=24, show_default=True, type=COUNT, help="So many units are measured, the most useful.")
+@click.option(
+    "--inversions", default=50, show_default=True, type=SOME, help="So many images are made from what the model sees."
+)
 @click.option("--saliency", default=12, show_default=True, type=SOME, help="So many images are explained.")
 @click.option("--mistakes", default=5, show_default=True, type=COUNT, help="So many wrong answers are looked into.")
 @click.option("--batch-size", type=COUNT, help="So many images at a time; by default 256, fewer if they are large.")
@@ -69,6 +72,7 @@ def audit(
     count: int | None,
     images: int,
     units: int,
+    inversions: int,
     saliency: int,
     mistakes: int,
     batch_size: int | None,
@@ -78,9 +82,9 @@ def audit(
 ) -> None:
     """Write a page about MODEL: which features it uses, how robust they are, and what it sees.
 
-    Accuracy under attack, usefulness and robust usefulness of the features with pictures of them, layer robustness,
-    what carries flips, saliency with its quality, spectra, and the worst mistakes, in OUT/report.html. A run that was
-    stopped goes on when the same command is given again.
+    Accuracy under attack, usefulness and robust usefulness of the features with pictures of them, images made from
+    what the model sees, layer robustness, what carries flips, saliency with its quality, spectra, and the worst
+    mistakes, in OUT/report.html. A run that was stopped goes on when the same command is given again.
     """
     import featlab as fl
     from featlab.attacks import suite as suite_of
@@ -88,7 +92,7 @@ def audit(
     from featlab.engine import engine as engine_of
 
     suite_of(suite), engine_of(engine)
-    limits = Limits(images=images, units=units, saliency=saliency, mistakes=mistakes)
+    limits = Limits(images=images, units=units, inversions=inversions, saliency=saliency, mistakes=mistakes)
     parts = (fl.open_data(data, train=False, root=root, count=count), fl.open_data(data, train=True, root=root))
     within = tuple(map(fl.threat_model, specs))
     make = partial(
