@@ -87,6 +87,10 @@ from .rules import Steepest as Steepest
 from .rules import StepRule as StepRule
 from .sanity import Symptom as Symptom
 from .sanity import symptoms as symptoms
+from .similarity import gmsd as gmsd
+from .similarity import haarpsi as haarpsi
+from .similarity import psnr as psnr
+from .similarity import ssim as ssim
 from .smallest import DDN as DDN
 from .smallest import FAB as FAB
 from .smoothing import Certificates as Certificates
