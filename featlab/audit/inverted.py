@@ -9,9 +9,16 @@ import torch
 from featlab.audit.findings import Inverted, Nearness
 from featlab.audit.subject import Subject
 from featlab.features.inversion import MEASURES, inversion_distances
+from featlab.types import Rows
 
 STEPS, DRAWN = 100, 6
 """So many steps are taken, and so many images are drawn."""
+
+
+def _various(labels: list[int], count: int) -> Rows:
+    """Return the first `count` rows, those of a class that was not seen yet before the others."""
+    turns = [labels[:place].count(label) for place, label in enumerate(labels)]
+    return torch.tensor(turns).argsort(stable=True)[:count].sort().values
 
 
 def inverted(subject: Subject) -> Inverted:
@@ -29,7 +36,7 @@ def inverted(subject: Subject) -> Inverted:
     )
     near, baseline = found.means(seed=subject.seed), found.baseline_means(seed=subject.seed)
     few = min(DRAWN, len(data))
-    rows = torch.arange(few) * len(data) // few
+    rows = _various(data.labels.tolist(), few)
     images, labels = data.select(rows).tensors()
     return Inverted(
         layer=subject.address,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from featlab.freezing import frozen
 from featlab.models import Layer, Reading, find, layer_shapes, reading
 from featlab.models.layers import is_signal, module_at
-from featlab.models.where import Where
+from featlab.models.where import PENULTIMATE, Where
 from featlab.objectives import OnModel
 from featlab.problem import Problem, maximize
 from featlab.types import Images, Rows, Scores
@@ -20,15 +20,17 @@ from featlab.types import Images, Rows, Scores
 Maps = Tensor
 """A layer's values as (batch, channels, positions)."""
 
+TINY = 1e-12
+
 
 def likeness(model: nn.Module, images: Images, others: Images, *, layer: str | None = None) -> Tensor:
     """Return how alike images are in a layer's eyes, whatever stands where: (batch, others), 0 to 1 behind a ReLU.
 
     <G(x), G(x')> / (|G(x)| |G(x')|) with G = F F^T the Gram matrix of the layer's map F (channels, positions). `layer`
-    is by default the last one of the net that has several positions.
+    is by default the last one of the net that has several positions, or the penultimate one of a net without any.
     Source: Olah et al. 2017, "Feature Visualization", the section on diversity; Gatys et al. 2015 (Gram matrices).
     """
-    maps = _Maps(model, layer or last_with_positions(model, images))
+    maps = _Maps(model, layer or last_with_positions(model, images) or PENULTIMATE)
     with torch.no_grad():
         return gram_cosines(maps(images), maps(others))
 
@@ -38,31 +40,27 @@ def gram_cosines(maps: Maps, others: Maps) -> Tensor:
 
     <A A^T, B B^T> = |A^T B|_F^2, so that whichever is smaller is multiplied out: channels or positions.
     """
+    maps, others = _unit(maps), _unit(others)
     channels, positions = maps.shape[1:]
-    maps, others = (each / _length(each) for each in (maps, others))
     if positions > channels:
-        first, second = (torch.einsum("bcp,bdp->bcd", each, each).flatten(1) for each in (maps, others))
-        return first @ second.T / (first.norm(dim=1)[:, None] * second.norm(dim=1)).clamp_min(TINY)
-    shared = torch.einsum("bcp,kcq->bkpq", maps, others).square().sum(dim=(2, 3))
-    sizes = (torch.einsum("bcp,bcq->bpq", each, each).flatten(1).norm(dim=1) for each in (maps, others))
-    first, second = sizes
+        first, second = (_unit(each @ each.mT).flatten(1) for each in (maps, others))
+        return first @ second.T
+    shared = (maps.mT[:, None] @ others).square().sum(dim=(2, 3))
+    first, second = ((each.mT @ each).flatten(1).square().sum(dim=1).sqrt() for each in (maps, others))
     return shared / (first[:, None] * second).clamp_min(TINY)
 
 
-TINY = 1e-12
+def _unit(maps: Maps) -> Maps:
+    """Return maps of length 1, so that no product overflows."""
+    size: Tensor = maps.flatten(1).norm(dim=1).clamp_min(TINY)
+    return maps / size[:, None, None]
 
 
-def _length(maps: Maps) -> Tensor:
-    return maps.flatten(1).norm(dim=1).clamp_min(TINY)[:, None, None]
-
-
-def last_with_positions(model: nn.Module, images: Images) -> str:
+def last_with_positions(model: nn.Module, images: Images) -> str | None:
     """Return the name of the last layer that runs once and answers with several positions: of a map, or tokens."""
     rows = layer_shapes(model, shape=images.shape[1:])
     known = [row.name for row in rows if row.runs == 1 and row.shape is not None and _several(row.shape)]
-    if not known:
-        raise ValueError("the model has no layer with several positions, in which images could be compared; name one")
-    return known[-1]
+    return known[-1] if known else None
 
 
 def _several(shape: tuple[int, ...]) -> bool:
@@ -138,8 +136,9 @@ def distinct(
 ) -> OnModel[Scores]:
     """Return the activation of a unit, less what images have in common with `reference`: a(x) - w s sum_r c(x, r).
 
-    c is the `likeness` in `layer` (by default the unit's own where it has several positions, or the last that has), and
-    s the mean |a(r)| of the references: with `weight` 1, to be wholly unlike one of them is worth as much as they are.
+    c is the `likeness` in `layer` (by default the unit's own where it has several positions, or the last that has, or
+    the unit's own in a net without any), and s the mean |a(r)| of the references: with `weight` 1, to be wholly unlike
+    one of them is worth as much as they are. More than 0.5 often switches the unit off.
     With `lowest` it is -a(x) that is to rise. Olah et al. find the images of a unit together, with a penalty on each
     pair. Here they are found one after another (`one_by_one`): so no example of a batch influences another, and the
     first three images are the same whether three are asked for or ten. Both read one forward pass.
@@ -161,11 +160,11 @@ def distinct(
 
 
 def _own(model: nn.Module, unit: Layer, images: Images) -> str:
-    """Return the layer of a unit where it has several positions, or the last layer that has."""
+    """Return the layer of a unit where it has several positions, or the last layer that has, or the unit's own."""
     assert isinstance(unit.where, Where)
     with torch.no_grad():
         maps = _Maps(model, unit.where.layer)(images[:1])
-    return unit.where.layer if maps.shape[2] > 1 else last_with_positions(model, images)
+    return unit.where.layer if maps.shape[2] > 1 else last_with_positions(model, images) or unit.where.layer
 
 
 def one_by_one(make: Callable[[Images | None], Problem], *, count: int) -> Images:

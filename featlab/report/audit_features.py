@@ -223,15 +223,15 @@ def _instead(audit: Audit, audits: Audits) -> list[Block]:
     title = titled("Most useful of the other units", audit, audits)
     return [
         paragraph(f"{said}; instead, here are the most useful of those that are neither."),
-        _pictures(title, found.others, audit),
+        _pictures(title, found.others, audit, judged=True),
     ]
 
 
-def _pictures(title: str, units: tuple[Shown, ...], audit: Audit) -> Picture:
+def _pictures(title: str, units: tuple[Shown, ...], audit: Audit, *, judged: bool = False) -> Picture:
     top = len(units[0].top_labels)
     low = len(units[0].bottom_labels)
     columns = (*(f"most {place + 1}" for place in range(top)), *(f"least {place + 1}" for place in range(low)))
-    rows = tuple((_row_title(each.feature, audit), drawable(_row(each))) for each in units)
+    rows = tuple((_row_title(each.feature, audit, judged=judged), drawable(_row(each))) for each in units)
     notes = tuple(
         (*(audit.classes[label] for label in (*each.top_labels, *each.bottom_labels)), *[""] * len(each.made))
         for each in units
@@ -243,10 +243,10 @@ def _pictures(title: str, units: tuple[Shown, ...], audit: Audit) -> Picture:
     return Picture(title, caption, rows, (*columns, *audit.seen.made), notes)
 
 
-def _row_title(row: Feature, audit: Audit) -> str:
-    return (
-        f"unit {row.unit}, {speaks(row, audit.classes)}; rho {number(row.rho.value)}, gamma {number(row.gamma.value)}"
-    )
+def _row_title(row: Feature, audit: Audit, *, judged: bool) -> str:
+    verdict = f"{row.verdict}, " if judged else ""
+    numbers = f"rho {number(row.rho.value)}, gamma {number(row.gamma.value)}"
+    return f"unit {row.unit}, {verdict}{speaks(row, audit.classes)}; {numbers}"
 
 
 def _row(each: Shown) -> Tensor:

@@ -19,7 +19,7 @@ NAMES: Mapping[str, str] = {
     "representation": "distance in representation, of its length",
     "haarpsi": "HaarPSI",
     "ssim": "SSIM",
-    "psnr": "PSNR (dB)",
+    "psnr": "PSNR",
 }
 
 
@@ -74,9 +74,10 @@ def _said(audit: Audit, audits: Audits) -> list[Words]:
     elif seen:
         words.append(f"They look clearly more like their sources than other images do by {listed(seen)} alone.")
     else:
-        words.append(Strong("The inversions look no more like their sources than any other image does"))
+        words.append(Strong("The inversions look no more like their sources than other images do"))
         words.append(
-            f", by {listed([NAMES[each.name] for each in looks])}: what this layer reads is not what people see."
+            f", as far as these tell, by {listed([NAMES[each.name] for each in looks])}: what this layer reads is not "
+            "what people see."
         )
     return words
 
@@ -118,7 +119,9 @@ def _numbers(audits: Audits) -> Table:
     for place, each in enumerate(audits[0].inverted.measures):
         both = [audit.inverted.measures[place] for audit in audits]
         cells = (*(ranged(one.found) for one in both), *(ranged(one.baseline) for one in both))
-        rows.append(TableRow((f"{NAMES[each.name]} ({each.good} is near)", *cells)))
+        rows.append(
+            TableRow((f"{NAMES[each.name]}{' in dB' if each.name == 'psnr' else ''} ({each.good} is near)", *cells))
+        )
     return Table(
         "How near images come to the source, with 95% intervals by the bootstrap", tuple(columns), (("", tuple(rows)),)
     )

@@ -15,7 +15,7 @@ def visualize(
     *,
     within: fl.ThreatModel | None = None,
     reference: torch.Tensor | None = None,
-    diversity: float = 0.5,
+    diversity: float = 0.3,
     layer: str | None = None,
     lowest: bool = False,
     variation: float = 0.0,
