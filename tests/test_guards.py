@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*(ROOT / "featlab").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])
 
 ORDER = [
-    {"types", "names", "files", "fetching", "specs", "runs", "intervals"},
+    {"types", "names", "files", "fetching", "specs", "runs", "intervals", "similarity"},
     {"freezing", "data", "recording", "ops"},
     {"threat_models"},
     {"rules", "adaptive", "sparse_adaptive", "smallest", "random_search", "objectives", "averages", "pictures"},

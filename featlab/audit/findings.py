@@ -101,21 +101,57 @@ class Features:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A unit in pictures: the test images that it responds to most, and images made to drive it up."""
+    """A unit in pictures: the test images that it responds to most and least, and images made to drive it up."""
 
     feature: Feature
     top: Tensor
     top_labels: tuple[int, ...]
+    bottom: Tensor
+    bottom_labels: tuple[int, ...]
     made: Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """The most useful robust units, and the most useful non-robust ones; `made` names the two ways of making images."""
+    """The most useful robust units, and the most useful non-robust ones; `made` names the ways of making images.
+
+    Where there are none of either kind, `others` are the most useful of those that are neither.
+    """
 
     robust: tuple[Shown, ...]
     fragile: tuple[Shown, ...]
+    others: tuple[Shown, ...]
     made: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Nearness:
+    """The mean of a measure between inversions and their sources, and between other images and the sources.
+
+    `good` says which values are near, "high" or "low".
+    """
+
+    name: str
+    good: str
+    found: Estimate
+    baseline: Estimate
+
+
+@dataclass(frozen=True, eq=False)
+class Inverted:
+    """How near images that were made from representations come to their sources, and some of them.
+
+    `source`, `start` and `found` are (images, channels, height, width); `n` images were inverted in all.
+    """
+
+    layer: str
+    n: int
+    steps: int
+    measures: tuple[Nearness, ...]
+    labels: tuple[int, ...]
+    source: Tensor
+    start: Tensor
+    found: Tensor
 
 
 @dataclass(frozen=True)
@@ -257,6 +293,7 @@ class Audit:
     sanity: Sanity
     features: Features
     seen: Seen
+    inverted: Inverted
     layers: Layers
     attacked: Attacked
     flipped: Flipped

@@ -14,6 +14,10 @@ def visualize(
     unit: str,
     *,
     within: fl.ThreatModel | None = None,
+    reference: torch.Tensor | None = None,
+    diversity: float = 0.3,
+    layer: str | None = None,
+    lowest: bool = False,
     variation: float = 0.0,
     jitter: int = 0,
     scale: tuple[float, float] = (1.0, 1.0),
@@ -34,13 +38,23 @@ def visualize(
     The images, (batch, channels, height, width) in [0, 1], may be photographs or plain grey; `noise` adds uniform
     noise of that size first. `within` is the set about them, any image by default; steps of the box and of l2 follow
     the normalised gradient. `fourier` and `decorrelated` are any image too, described by numbers that lead to larger
-    shapes and natural colours; there, steps of 1 to 5 are usual.
+    shapes and natural colours; there, steps of 1 to 5 are usual. With `lowest` the activation falls instead.
+    Several images of a unit that differ are made one after another: given those found so far as `reference`, (found,
+    ...), the score is that of `fl.distinct`, less `diversity` times what the image has in common with them in `layer`;
+    `fl.one_by_one` goes through them. A penalty on the pairs of a batch, as Olah et al. have it, would let one example
+    influence another, and make each image depend on how many are asked for.
     Raises ValueError where `unit` is not the address of one unit.
     Source: Olah et al. 2017, "Feature Visualization"; Engstrom et al. 2019, section 4.2 (robust models, from noise).
     """
     examples = torch.arange(len(images), device=images.device)
     start = fl.ops.linf_sample(images, eps=noise, seed=seed, examples=examples) if noise else images
-    activation = fl.activation(one_unit(model, unit, start, pass_through=pass_through))
+    read = one_unit(model, unit, start, pass_through=pass_through)
+    if reference is None:
+        activation = -fl.activation(read) if lowest else fl.activation(read)
+    else:
+        activation = fl.distinct(
+            model, unit, reference, layer=layer, weight=diversity, lowest=lowest, pass_through=pass_through
+        )
     moved = fl.jittered(activation, jitter=jitter, scale=scale, rotate=rotate, seed=seed)
     still = jitter == 0 and rotate == 0 and tuple(scale) == (1.0, 1.0)
     score = (activation if still else moved) - variation / images[0].numel() * fl.total_variation()
