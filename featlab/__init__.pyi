@@ -34,6 +34,9 @@ from .features.directions import principal_directions as principal_directions
 from .features.flips import flips as flips
 from .features.kernel import kernel_features as kernel_features
 from .features.layers import layer_robustness as layer_robustness
+from .features.radius import Radii as Radii
+from .features.radius import linear_radius as linear_radius
+from .features.radius import robustness_radius as robustness_radius
 from .features.retrieval import activating as activating
 from .features.retrieval import nearest as nearest
 from .features.spectrum import band_energies as band_energies
