@@ -54,7 +54,7 @@ LOOKS = {
     "flips": lambda model: flips(model, IMAGES, IMAGES.flip(0)),
     "evaluate": lambda model: fl.evaluate(model, (IMAGES, LABELS), within=BALL, suite="quick"),
     "frames": lambda model: list(fl.ascend(fl.pgd(model, IMAGES, LABELS, within=BALL, steps=2, step_size=0.1))),
-    "layer shapes": lambda model: fl.models.layer_shapes(model),
+    "layer shapes": fl.models.layer_shapes,
 }
 
 

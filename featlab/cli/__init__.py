@@ -15,6 +15,7 @@ from featlab.names import lookup
 COMMANDS = {
     "attack": ("featlab.cli.attack:attack", "Write the adversarial images of a model."),
     "audit": ("featlab.cli.audit:audit", "Which features a model uses, and how robust they are."),
+    "bug-or-feature": ("featlab.cli.bugs:bug_or_feature", "Do perturbations transfer, and teach real classes?"),
     "certify": ("featlab.cli.certify:certify", "Certified accuracy of a model under random noise."),
     "compare-sets": ("featlab.cli.compare:compare_sets", "Models against threat models: which set is the right one?"),
     "data": ("featlab.cli.data:data", "Data sets, their mirrors and checksums."),
@@ -23,11 +24,14 @@ COMMANDS = {
     "doctor": ("featlab.cli.doctor:doctor", "Say what is built, what runs native, and why not."),
     "evaluate": ("featlab.cli.evaluate:evaluate", "Accuracy of a model, clean and under attack."),
     "layers": ("featlab.cli.models:layers", "The layers of a model, with their shapes."),
+    "leakage": ("featlab.cli.leakage:leakage", "What robust features alone leak into D_rand and D_det."),
     "models": ("featlab.cli.models:models", "Shipped nets and known architectures."),
     "plugin": ("featlab.cli.plugin:plugin", "Begin a plugin of your own; check one that is installed."),
     "plugins": ("featlab.cli.plugins:plugins", "What the installed plugins provide."),
     "release": ("featlab.cli.release:release", "Write a net to ship, with its accuracies in its card."),
+    "theory": ("featlab.cli.theory:theory", "Check the theorems on robust features against numbers."),
     "train": ("featlab.cli.train:train", "Train a standard or robust net."),
+    "transfer": ("featlab.cli.transfer:transfer", "Attacks across architectures, against what each learns from D_det."),
 }
 """Every command: where it is, and its line of help, so that `featlab --help` need not import it."""
 

@@ -76,7 +76,7 @@ class Scatter:
     ) -> tuple[Callable[[float], float], Callable[[float], float]]:
         """Draw the axes, and return where values stand."""
         places = [*self.reach, *((spot.x, spot.y) for group in self.groups for spot in group.spots)]
-        across, upwards = (_marks(list(values)) for values in zip(*places))
+        across, upwards = (marks(list(values)) for values in zip(*places))
 
         def x(value: float) -> float:
             return left + (right - left) * (value - across[0]) / (across[-1] - across[0])
@@ -98,7 +98,7 @@ class Scatter:
         return x, y
 
 
-def _marks(values: list[float]) -> list[float]:
+def marks(values: list[float]) -> list[float]:
     """Return round numbers that reach over all values and 0."""
     low, high = min(0.0, *values), max(0.0, *values)
     step = svg.ticks(max(high - low, 1e-9), at_most=6)[1]
