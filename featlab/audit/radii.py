@@ -25,12 +25,13 @@ def radii(subject: Subject, units: list[int], values: Tensor, found: Extremes) -
     if eps_of(subject.main) is None:
         return None
     count = min(subject.limits.radii, len(subject.some))
-    rows = torch.from_numpy(balanced_rows(subject.some.labels.numpy(), count=count, seed=0))
-    if len(subject.some.labels[rows].unique()) < 2:
+    kinds = subject.kind(subject.some)
+    rows = torch.from_numpy(balanced_rows(kinds.numpy(), count=count, seed=0))
+    if len(kinds[rows].unique()) < 2:
         return None
     made = radius.robustness_radius(
         subject.extract,
-        subject.some.select(rows),
+        (subject.some.images(rows), kinds[rows]),
         within=subject.main,
         units=units,
         refine=2,

@@ -62,6 +62,7 @@ class Limits:
         inversions: int | None = None,
         saliency: int | None = None,
         mistakes: int | None = None,
+        radii: int | None = None,
     ) -> Limits:
         """Return the limits for images of a shape: what was chosen, and else what ends in minutes on a few cores.
 
@@ -74,6 +75,7 @@ class Limits:
             "inversions": inversions,
             "saliency": saliency,
             "mistakes": mistakes,
+            "radii": radii,
         }
         usual = LARGE if is_large(shape) else {}
         return cls(**usual | {name: value for name, value in chosen.items() if value is not None})
@@ -81,7 +83,7 @@ class Limits:
 
 SMALL_PIXELS = 64 * 64
 LARGE: Mapping[str, int] = MappingProxyType(
-    {"images": 32, "units": 8, "seen": 2, "inversions": 8, "saliency": 4, "mistakes": 3}
+    {"images": 32, "units": 8, "seen": 2, "inversions": 8, "saliency": 4, "mistakes": 3, "radii": 8}
 )
 """What is done to images of more than `SMALL_PIXELS` if nothing else is asked for."""
 
