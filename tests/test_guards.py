@@ -18,7 +18,7 @@ ORDER = [
     {"threat_models"},
     {"rules", "adaptive", "sparse_adaptive", "smallest", "random_search", "objectives", "averages", "pictures"},
     {"problem", "moving", "checks"},
-    {"plugins", "models"},
+    {"plugins", "models", "forms"},
     {"attacks"},
     {"engine"},
     {"evaluation", "distortion", "sanity", "smoothing", "comparison"},
