@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -103,7 +103,7 @@ def problem_of(stroke: Stroke, before: Images, model: Classifier, *, seed: int, 
             f"{what} makes images of shape {tuple(problem.center.shape[1:])}, which do not fit on a canvas of "
             f"{model.shape}; run it as a command"
         )
-    return cast(Problem, problem)
+    return problem
 
 
 def _words(stroke: Stroke, before: Images, model: Classifier) -> dict[str, Any]:

@@ -176,7 +176,7 @@ def opened_picture(file: bytes, *, formats: Sequence[str] = FORMATS) -> Image.Im
     if len(file) > MOST_BYTES:
         raise ValueError(f"a picture must have at most {MOST_BYTES / 1e6:g} MB; got {len(file) / 1e6:.1f} MB")
     try:
-        picture = Image.open(io.BytesIO(file), formats=formats)
+        picture = Image.open(io.BytesIO(file), formats=tuple(formats))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise FormatError(f"a picture must be a {' or '.join(formats)} file; got something else") from error
     if math.prod(picture.size) > MOST_PIXELS or min(picture.size) < 1:

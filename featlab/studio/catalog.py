@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -111,13 +112,14 @@ class Catalog:
 
     def _admit_options(self, stroke: Stroke) -> None:
         for name, value in stroke.options.items():
-            text = str(value)
             most = self.limits.steps if name == "steps" else self.limits.whole
-            if name != "seed" and text.lstrip("+-").isdecimal() and int(text) > most:
-                raise ValueError(f"{name} of task {stroke.task!r} must be at most {most} in the studio; got {text}")
+            wholes = [int(part) for part in re.split(r"[^\d.eE-]+", str(value)) if part.isdecimal()]
+            if name != "seed" and any(whole > most for whole in wholes):
+                raise ValueError(f"{name} of task {stroke.task!r} must be at most {most} in the studio; got {value}")
 
+    @cached_property
     def record(self) -> dict[str, Any]:
-        """Return what the page is told at first."""
+        """What the page is told at first."""
         from featlab import __version__
 
         return {
