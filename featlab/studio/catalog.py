@@ -172,8 +172,9 @@ def _fitting(model: Classifier, data: str | None) -> str | None:
 
 
 def _paintable(make: Any) -> bool:
-    """Say whether a set can be painted in: its points are images, and it says all of itself in text."""
-    return inspect.isclass(make) and issubclass(make, ThreatModel) and make.decode is ThreatModel.decode
+    """Say whether a set can be painted in: its points are images, and it can be named in text."""
+    whole = inspect.isclass(make) and issubclass(make, ThreatModel) and make.decode is ThreatModel.decode
+    return whole and not words_of(make)  # Masks and the like are not text.
 
 
 def sample_rows(hosted: Hosted, *, offset: int, count: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from featlab.forms import values_of, words_of
+from featlab.forms import fields_of, values_of, words_of
 from featlab.models import Classifier
 from featlab.names import lookup
 from featlab.painting.strokes import Painting, Stroke
@@ -95,6 +95,9 @@ def problem_of(stroke: Stroke, before: Images, model: Classifier, *, seed: int, 
         lookup(f"an option of {what}", name, {each: None for each in known if each not in words_of(make)})
     if "seed" in known:
         options.setdefault("seed", seed)
+    needed = [each.name for each in fields_of(make) if each.required and each.name not in options]
+    if needed:
+        raise ValueError(f"{what} needs the option {needed[0]!r}; give it a value")
     problem = make(**_words(stroke, before, model), **values_of(make, options, what=what))
     if not isinstance(problem, Problem):
         raise ValueError(f"{what} must return a featlab.Problem to be run here; got {type(problem).__name__}")
