@@ -103,22 +103,23 @@ GOALS = {
 }
 SHORT = {
     "add-feature": {"steps": 5, "level": 0.2},
+    "generate": {"steps": 4},
+    "inpaint": {"steps": 4, "fill": "noise"},
     "interpolate": {"steps": 4, "points": 3},
-    "invert": {"steps": 5},
     "large-eps": {"steps": 5, "within": "l2:eps=3"},
-    "rationalize": {"steps": 4},
     "stadv": {"steps": 6, "step_size": 0.5},
     "visualize": {"steps": 4, "jitter": 1},
     "worst-of": {"within": "l2:eps=2", "tries": "4", "stop": True},
 }
 
 
-@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("name", fl.plugins.registry().names("tasks"))
 def test_any_task_ends_with_what_maximize_finds(model, first, name):
     from featlab.forms import words_of
 
     word = next((word for word in GOALS if word in words_of(fl.task(name))), None)
-    stroke = Stroke(Area("all"), GOALS.get(word), task=name, options=SHORT[name])
+    area = Area("rectangle", ((8, 8), (20, 20)), softness=0.5)
+    stroke = Stroke(area, GOALS.get(word), task=name, options=SHORT.get(name, {"steps": 4}))
     problem = problem_of(stroke, first, model, seed=0, steps=None)
     *_, last = running(stroke, first, model, original=first)
     found = fl.maximize(problem)
@@ -182,6 +183,14 @@ def test_the_seed_of_the_painting_is_the_tasks_unless_it_is_given(model, first):
 def test_what_cannot_be_run_is_said_in_one_sentence(model, first, stroke, sentence):
     with pytest.raises(ValueError, match=sentence):
         next(running(stroke, first, model, original=first))
+
+
+def test_a_task_that_enlarges_images_begins_with_a_smaller_one(model, first):
+    seen = problem_of(Stroke(Area("all"), task="superres"), first, model, seed=0, steps=None)
+    small = torch.nn.functional.avg_pool2d(first, 2)
+    assert torch.equal(seen.center, fl.task("superres")(model, small).center)
+    with pytest.raises(ValueError, match=r"must divide the sides of the canvas, \(28, 28\); got 3"):
+        problem_of(Stroke(Area("all"), task="superres", options={"factor": 3}), first, model, seed=0, steps=None)
 
 
 def test_images_that_do_not_fit_the_canvas_are_refused(model, first, monkeypatch):

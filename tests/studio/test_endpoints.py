@@ -59,6 +59,7 @@ def test_every_task_is_offered_with_its_form(room):
     assert set(tasks) == set(fl.plugins.registry().names("tasks")) - {"paint"}
     assert tasks["large-eps"]["words"] == {"model": True, "images": True, "labels": True}
     assert {field["name"] for field in tasks["large-eps"]["fields"]} == {"within", "steps", "relative_step"}
+    assert "root" not in {field["name"] for field in tasks["generate"]["fields"]}  # A page opens no paths.
     assert "keep" in {field["name"] for field in room.json("/api/state")["paint"]["fields"]}
 
 

@@ -239,6 +239,14 @@ def many(model, images, *, count: int = 65):
         ({"task": "many", "options": {"count": 10_001}}, "must be at most 10000 in the studio"),
         ({"task": "many", "options": {"count": "1:20000"}}, "must be at most 10000 in the studio"),
         ({"task": "invert", "options": {"steps": 2001}}, "must be at most 2000 in the studio"),
+        (
+            {"task": "generate", "target": {"class": 1}, "options": {"data": "npz:/x.npz"}},
+            "must be one of fashion-mini",
+        ),
+        (
+            {"task": "generate", "target": {"class": 1}, "options": {"root": "/etc"}},
+            "is a path, which the studio does not",
+        ),
         ({"task": "invert"}, "needs a reference as its target"),
         ({"task": "unheard"}, "got 'unheard'"),
     ],
