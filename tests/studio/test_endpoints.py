@@ -146,6 +146,14 @@ def test_what_is_not_there_is_said_in_one_sentence(room, path, params, status, s
     assert sentence in answer.json()["error"]
 
 
+def test_a_server_that_ends_makes_no_pictures(studio_of, models):
+    room = studio_of(models)
+    room.api.closing.set()
+    answer = room.get("/api/unit.png", model=ROBUST, unit="layer4:9")
+    assert answer.status_code == 422
+    assert "closing" in answer.json()["error"]
+
+
 def test_a_model_without_a_data_set_has_no_samples(studio_of):
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 6), torch.nn.ReLU(), torch.nn.Linear(6, 2))
