@@ -42,7 +42,7 @@ export class Chooser {
     this.model = model;
     this.title.textContent = title;
     this.note.hidden = true;
-    this.limits.textContent = `PNG, JPEG or WebP, up to ${Math.round(this.state.bounds.upload_bytes / 2 ** 20)} MB`;
+    this.limits.textContent = `PNG, JPEG or WebP, up to ${Math.round(this.state.limits.upload_bytes / 2 ** 20)} MB`;
     if (this.loadedOf !== model.name) this.reset();
     this.dialog.showModal();
     return new Promise((resolve) => (this.end = resolve));
@@ -95,7 +95,7 @@ export class Chooser {
 
   private async send(file: File): Promise<void> {
     this.note.hidden = true;
-    const { upload_bytes: most } = this.state.bounds;
+    const { upload_bytes: most } = this.state.limits;
     try {
       if (file.size > most) throw new Error(`The file has ${megabytes(file.size)} MB; the most is ${megabytes(most)} MB. Choose a smaller one.`);
       const { image } = await this.server.json<{ image: Image }>("/api/uploads", { model: this.model!.name }, { method: "POST", body: file });
@@ -130,8 +130,7 @@ export class Chooser {
   }
 
   private tile(model: Model, sample: Sample): HTMLElement {
-    const take = () => this.finish({
-      image: { kind: "sample", data: model.data!, index: sample.index }, name: `${sample.class}, no. ${sample.index}` });
+    const take = () => this.finish({ image: sample.image, name: `${sample.class}, no. ${sample.index}` });
     return h("button", { type: "button", class: "tile", click: take, "data-index": sample.index },
       h("img", { class: "pixels", loading: "lazy", alt: "", src: this.server.address("/api/sample.png", { model: model.name, index: sample.index }) }),
       h("span", {}, sample.class));

@@ -1,8 +1,8 @@
 // The tool in hand and how far a stroke may go.
 
 import { choose, chooseByArrows, find, h, icon } from "./dom";
-import { numberOf, Within } from "./forms";
-import type { Model, State, Tool } from "./protocol";
+import { Form, numberOf, Within } from "./forms";
+import type { Model, State, Tool, Value } from "./protocol";
 
 const TOOLS: [Tool, string, string][] = [
   ["brush", "Brush", "B"], ["rectangle", "Rectangle", "R"], ["eraser", "Eraser", "E"], ["all", "Whole image", "A"],
@@ -68,6 +68,9 @@ export class Tools {
   }
 }
 
+/** Options of painting with a control of their own on the page. */
+const ELSEWHERE = ["within", "steps", "step_size", "keep", "seed"];
+
 /** The set, steps, step size, weight of staying near, and seed; and when a stroke runs. */
 export class Settings {
   private within: Within | null = null;
@@ -77,11 +80,14 @@ export class Settings {
   private readonly seed = find<HTMLInputElement>("seed");
   private readonly live = find<HTMLInputElement>("live");
   private readonly hold = find<HTMLInputElement>("hold");
+  private readonly form: Form;
   private of = "";
 
   constructor(private readonly state: State, private readonly changed: () => void) {
     this.seed.value = "0";
-    this.steps.max = String(state.bounds.steps);
+    this.steps.max = String(state.limits.steps);
+    this.form = new Form(state.paint.fields.filter((each) => !ELSEWHERE.includes(each.name)), state.threat_models, changed);
+    find("paint-more").append(this.form.element);
     this.live.addEventListener("change", () => (this.hold.disabled = !this.live.checked));
     this.hold.addEventListener("change", () => changed());
   }
@@ -97,6 +103,11 @@ export class Settings {
     this.steps.value = String(steps);
     this.stepSize.value = String(step_size);
     this.keep.value = String(keep);
+  }
+
+  /** The options of painting that have no place of their own here. */
+  get more(): Record<string, Value> {
+    return this.form.values();
   }
 
   get isLive(): boolean {
@@ -116,7 +127,7 @@ export class Settings {
   }
 
   get stepsValue(): number {
-    return Math.min(this.state.bounds.steps, Math.max(1, Math.floor(Number(this.steps.value) || 1)));
+    return Math.min(this.state.limits.steps, Math.max(1, Math.floor(Number(this.steps.value) || 1)));
   }
 
   get withinText(): string {

@@ -38,6 +38,9 @@ const PATHS: Record<string, string> = {
   image: "M3 3.500h12v11H3ZM3 12l3.500-3.500 3 3L12 9l3 3M11.500 6.500h.01",
   upload: "M9 12V3M5.500 6.500 9 3l3.500 3.500M3 12v3h12v-3",
   grid: "M3 3h5v5H3ZM10 3h5v5h-5ZM3 10h5v5H3ZM10 10h5v5h-5Z",
+  open: "M2.500 14.500v-11h5l1.500 2h6.500v9ZM2.500 8h13",
+  strokes: "M3 13c3-9 5 3 7-2s3-7 5-6M3 15.500h12",
+  save: "M9 3v8M5.500 8 9 11.500 12.500 8M3 13v2h12v-2",
   dice: "M3 3h12v12H3ZM6 6h.01M12 6h.01M9 9h.01M6 12h.01M12 12h.01",
 };
 
@@ -85,6 +88,11 @@ export function download(blob: Blob, name: string): void {
   const url = URL.createObjectURL(blob);
   h("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+/** Text whose `words in backticks` are code, as docstrings write it. */
+export function prose(text: string): (Node | string)[] {
+  return text.split("`").map((part, index) => (index % 2 === 1 ? h("code", {}, part) : part));
 }
 
 export function percent(share: number): string {

@@ -1,6 +1,6 @@
 // Forms made from the fields of a signature: a plugin that is installed appears without a line of code here.
 
-import { h } from "./dom";
+import { h, prose } from "./dom";
 import type { Entry, Field, Value } from "./protocol";
 
 /** A part of a form: an element, and its value as text or flag; undefined leaves the default. */
@@ -44,7 +44,7 @@ export class Form {
 }
 
 export function isNeeded(field: Field): boolean {
-  return field.required ?? (!("default" in field));
+  return field.required === true;
 }
 
 function controlOf(field: Field, threatModels: Entry[], changed: () => void): Control {
@@ -58,7 +58,11 @@ function labelled(field: Field, id: string, input: HTMLElement): HTMLElement {
   if (field.help) input.setAttribute("aria-describedby", `${id}-help`);
   return h("div", { class: "field" },
     h("label", { for: id }, wordsOf(field.name)), input,
-    field.help ? h("p", { class: "help", id: `${id}-help` }, field.help) : null);
+    helpOf(field, id));
+}
+
+function helpOf(field: Field, id: string): HTMLElement | null {
+  return field.help ? h("p", { class: "help", id: `${id}-help` }, ...prose(field.help)) : null;
 }
 
 function text(field: Field, changed: () => void): Control {
@@ -78,13 +82,14 @@ function flag(field: Field, changed: () => void): Control {
   if (field.help) input.setAttribute("aria-describedby", `${id}-help`);
   const element = h("div", { class: "field" },
     h("label", { class: "switch" }, input, h("span", {}, wordsOf(field.name))),
-    field.help ? h("p", { class: "help", id: `${id}-help` }, field.help) : null);
+    helpOf(field, id));
   return { element, value: () => (input.checked === (field.default === true) ? undefined : input.checked) };
 }
 
 function choice(field: Field, changed: () => void): Control {
   const id = `field-${++ids}`;
-  const options = (field.choices ?? []).map((each) => h("option", { value: textOf(each) }, textOf(each)));
+  const choices = [...(field.optional && field.default !== null ? ["none"] : []), ...(field.choices ?? []), ...(field.default === null && !isNeeded(field) ? ["none"] : [])];
+  const options = choices.map((each) => h("option", { value: textOf(each) }, textOf(each)));
   const select = h("select", { id, name: field.name, change: changed },
     isNeeded(field) ? h("option", { value: "" }, "choose…") : null, ...options);
   select.value = isNeeded(field) ? "" : textOf(field.default);
@@ -93,9 +98,9 @@ function choice(field: Field, changed: () => void): Control {
 }
 
 function withinControl(field: Field, threatModels: Entry[], changed: () => void): Control {
-  const given = isNeeded(field) ? "" : textOf(field.default);
-  const within = new Within(threatModels, given, changed, wordsOf(field.name));
-  const element = h("div", { class: "field" }, within.element, field.help ? h("p", { class: "help" }, field.help) : null);
+  const given = field.default === null || field.default === undefined ? "" : textOf(field.default);
+  const within = new Within(threatModels, given, changed, wordsOf(field.name), isNeeded(field) ? "choose…" : "as usual");
+  const element = h("div", { class: "field" }, within.element, helpOf(field, `field-${++ids}`));
   return { element, value: () => (within.text === given ? undefined : within.text) };
 }
 
@@ -108,12 +113,12 @@ export class Within {
   private options: Record<string, string>;
 
   constructor(
-    private readonly entries: Entry[], given: string, private readonly changed: () => void, label = "Set",
+    private readonly entries: Entry[], given: string, private readonly changed: () => void, label = "Set", empty = "",
   ) {
     [this.name, this.options] = parsed(given);
     const id = `field-${++ids}`;
     const names = entries.map((each) => h("option", { value: each.name, title: each.help }, each.name));
-    this.select = h("select", { id, change: () => this.turn() }, given ? null : h("option", { value: "" }, "default"), ...names);
+    this.select = h("select", { id, change: () => this.turn() }, given ? null : h("option", { value: "" }, empty), ...names);
     this.select.value = this.name;
     this.element = h("div", { class: "within" }, h("div", { class: "field" }, h("label", { for: id }, label), this.select), this.parts);
     this.fill();
@@ -147,7 +152,7 @@ export class Within {
     const rest = (this.entry?.fields ?? []).filter((each) => each !== radius);
     this.parts.replaceChildren();
     if (radius) this.parts.append(this.slider(radius));
-    if (this.entry?.help) this.parts.append(h("p", { class: "help" }, this.entry.help));
+    if (this.entry?.help) this.parts.append(h("p", { class: "help about" }, this.entry.help));
     if (rest.length === 0) return;
     this.parts.append(h("details", {}, h("summary", {}, "More options of this set"), ...rest.map((each) => this.part(each))));
   }
@@ -171,7 +176,7 @@ export class Within {
       if (value !== null) range.value = String(value);
       this.changed();
     });
-    return h("div", { class: "field slider" }, h("label", { for: id }, wordsOf(field.name)), range, number);
+    return h("div", { class: "field slider" }, h("label", { for: id }, field.name), range, number);
   }
 
   private part(field: Field): HTMLElement {

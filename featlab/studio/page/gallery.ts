@@ -1,7 +1,7 @@
 // The gallery of a model's neurons: each by a picture of what it responds to; one is chosen to paint with.
 
-import { choose, chooseByArrows, find, h, icon, short } from "./dom";
-import type { Layer, Model, Server, Unit } from "./protocol";
+import { choose, chooseByArrows, find, h, icon } from "./dom";
+import type { Model, Server, Unit } from "./protocol";
 
 const IN_PANEL = 12;
 const PAGE = 48;
@@ -14,7 +14,7 @@ export class Gallery {
   private readonly few = h("div", { class: "units few", role: "radiogroup", "aria-label": "Neuron" });
   private readonly chosen = h("div", { class: "chosen-unit", hidden: true });
   private readonly title = h("h2", { id: "gallery-title" });
-  private readonly order = h("select", { id: "gallery-order", change: () => void this.reload() });
+  private readonly wanted = h("select", { id: "gallery-class", change: () => this.filter() });
   private readonly all = h("div", { class: "units all", role: "radiogroup", "aria-label": "Neuron" });
   private readonly more = h("button", { type: "button", class: "button", click: () => void this.load() }, "Show more");
   private readonly note = h("p", { class: "help", role: "status" });
@@ -30,7 +30,7 @@ export class Gallery {
       h("button", { type: "button", class: "button wide", click: () => this.open() }, icon("grid"), "Gallery of neurons"));
     const close = h("button", { type: "button", class: "icon-button", "aria-label": "Close", click: () => this.dialog.close() }, icon("close"));
     this.dialog.append(
-      h("div", { class: "dialog-head" }, this.title, h("label", { class: "inline" }, "Order", this.order), close),
+      h("div", { class: "dialog-head" }, this.title, h("label", { class: "inline", hidden: true }, "Raises", this.wanted), close),
       h("div", { class: "dialog-body" }, this.all, this.more));
     chooseByArrows(this.few);
     chooseByArrows(this.all);
@@ -44,9 +44,8 @@ export class Gallery {
     this.chosen.hidden = true;
     this.layer.replaceChildren(...model.layers.map((each) =>
       h("option", { value: each.name }, `${each.name} · ${each.units} ${each.units === 1 ? "unit" : "units"}`)));
-    this.layer.value = (model.layers.at(-2) ?? model.layers.at(-1))?.name ?? "";
-    this.order.replaceChildren(h("option", { value: "" }, "by number"),
-      ...model.classes.slice(0, 200).map((name, index) => h("option", { value: index }, `for ${name}`)));
+    const last = model.layers.find((each) => each.name === "penultimate") ?? model.layers.at(-2) ?? model.layers.at(-1);
+    this.layer.value = last?.name ?? "";
     this.units = [];
     this.few.replaceChildren();
   }
@@ -57,7 +56,6 @@ export class Gallery {
   }
 
   private turn(): void {
-    this.order.value = "";
     void this.reload();
   }
 
@@ -71,21 +69,15 @@ export class Gallery {
   private async load(): Promise<void> {
     const [model, layer] = [this.model!, this.layer.value];
     this.note.textContent = "";
-    const byClass = this.order.value !== "";
-    const count = byClass ? this.layerAt(layer).units : PAGE;
     try {
       const answer = await this.server.json<{ units: Unit[]; total: number }>(
-        "/api/units", { model: model.name, layer, offset: this.units.length, count });
+        "/api/units", { model: model.name, layer, offset: this.units.length, count: PAGE });
       if (model !== this.model || layer !== this.layer.value) return;
       this.total = answer.total;
-      this.add(byClass ? ordered(answer.units, Number(this.order.value)) : answer.units);
+      this.add(answer.units);
     } catch (error) {
       this.note.textContent = (error as Error).message;
     }
-  }
-
-  private layerAt(name: string): Layer {
-    return this.model!.layers.find((each) => each.name === name)!;
   }
 
   private add(units: Unit[]): void {
@@ -95,14 +87,34 @@ export class Gallery {
     this.all.append(...units.map((each) => this.tile(each)));
     this.more.hidden = this.units.length >= this.total;
     this.title.textContent = `Neurons of ${this.layer.value}`;
+    this.offerClasses();
     this.mark();
   }
 
-  private tile({ unit, weight_for_classes: weights }: Unit): HTMLElement {
-    const at = this.order.value === "" ? undefined : weights?.[Number(this.order.value)];
-    const name = unit.slice(unit.lastIndexOf(":") + 1);
-    return h("button", { type: "button", role: "radio", class: "unit", "data-unit": unit, "aria-label": `neuron ${unit}`, click: () => this.take(unit) },
-      this.picture(unit), h("span", {}, at === undefined ? name : `${name} · ${short(at)}`));
+  /** Where the units of a layer say which classes they raise, a class can be asked for. */
+  private offerClasses(): void {
+    const named = new Set(this.units.flatMap((each) => each.classes));
+    const chosen = this.wanted.value;
+    this.wanted.replaceChildren(h("option", { value: "" }, "any class"),
+      ...this.model!.classes.filter((name) => named.has(name)).map((name) => h("option", { value: name }, name)));
+    this.wanted.value = named.has(chosen) ? chosen : "";
+    this.wanted.parentElement!.hidden = named.size === 0;
+    this.filter();
+  }
+
+  private filter(): void {
+    const name = this.wanted.value;
+    this.units.forEach(({ classes }, index) => {
+      (this.all.children[index] as HTMLElement).hidden = name !== "" && !classes.includes(name);
+    });
+  }
+
+  private tile({ unit, classes }: Unit): HTMLElement {
+    const number = unit.slice(unit.lastIndexOf(":") + 1);
+    return h("button", {
+      type: "button", role: "radio", class: "unit", "data-unit": unit, click: () => this.take(unit, classes),
+      "aria-label": `neuron ${unit}${classes.length ? `, raises ${classes.join(", ")}` : ""}`,
+    }, this.picture(unit), h("span", {}, number), classes[0] ? h("span", { class: "raises" }, classes[0]) : null);
   }
 
   private picture(unit: string): HTMLElement {
@@ -112,11 +124,11 @@ export class Gallery {
     return image;
   }
 
-  private take(unit: string): void {
+  private take(unit: string, classes: string[]): void {
     this.unit = unit;
     this.mark();
     this.chosen.replaceChildren(this.picture(unit), h("div", {},
-      h("strong", {}, unit), h("p", { class: "help" }, "The picture shows what this neuron responds to most.")));
+      h("strong", {}, unit), h("p", { class: "help" }, classes.length ? `Raises ${classes.join(", ")}.` : "The picture is what this neuron responds to.")));
     this.chosen.hidden = false;
     if (this.dialog.open) this.dialog.close();
     this.changed(unit);
@@ -130,10 +142,4 @@ export class Gallery {
     this.dialog.showModal();
     this.wake();
   }
-}
-
-/** Units by their weight for a class, the largest first; those without weights as they are. */
-function ordered(units: Unit[], index: number): Unit[] {
-  const weight = (each: Unit) => each.weight_for_classes?.[index] ?? 0;
-  return [...units].sort((a, b) => weight(b) - weight(a));
 }

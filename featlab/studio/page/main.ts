@@ -8,7 +8,7 @@ import type { Shape } from "./hand";
 import { History } from "./history";
 import { Palette } from "./palette";
 import { Server } from "./protocol";
-import type { Image, Model, Painting, Point, State, Stroke, Tool } from "./protocol";
+import type { Image, Model, Painting, Point, Sample, State, Stroke, Tool } from "./protocol";
 import { Readout } from "./readout";
 import { Session } from "./session";
 import type { View } from "./session";
@@ -48,7 +48,10 @@ class Studio {
       runs: (shape, isFirst) => this.runWhilePainting(shape, isFirst),
       ended: (shape, isRun) => this.ended(shape, isRun),
     });
-    const hand = { down: (point: Point) => this.down(point), move: (points: Point[]) => this.move(points), up: () => this.gesture.end() };
+    const hand = {
+      down: (point: Point) => this.down(point), move: (points: Point[]) => this.move(points), up: () => this.gesture.end(),
+      leave: () => this.stages.forEach((stage) => stage.ring(null)),
+    };
     this.stages = [new Stage("main", hand), new Stage("beside", hand)];
     find("stages").append(...this.stages.map((stage) => stage.element));
     this.session.model = state.models[0]!;
@@ -76,10 +79,10 @@ class Studio {
   private async firstImage(model: Model): Promise<{ image: Image; name: string; other: number }> {
     if (model.data) {
       try {
-        const { samples: [first] } = await this.server.json<{ samples: { index: number; label: number; class: string }[] }>(
+        const { samples: [first] } = await this.server.json<{ samples: Sample[] }>(
           "/api/samples", { model: model.name, offset: 0, count: 1 });
         if (first) {
-          return { image: { kind: "sample", data: model.data, index: first.index }, name: `${first.class}, no. ${first.index}`,
+          return { image: first.image, name: `${first.class}, no. ${first.index}`,
             other: (first.label + 1) % model.classes.length };
         }
       } catch (error) {
@@ -154,12 +157,19 @@ class Studio {
       if (beside) this.stages[1].show(moment?.views.get(beside.name), moments[0]?.views.get(beside.name), beside);
       this.stages.forEach((stage) => (this.isPending ? undefined : stage.fade()));
       find("status").textContent = this.summary();
+      this.drawStrip(moment?.strip);
       this.drawn = 0;
     }
     this.history.draw();
     this.drawThumb();
     this.refreshButtons();
     this.refreshAnswer();
+  }
+
+  /** Show all images of a task that has made several. */
+  private drawStrip(strip: string | undefined): void {
+    find("strip").hidden = strip === undefined;
+    if (strip !== undefined) find<HTMLImageElement>("strip-image").src = `data:image/png;base64,${strip}`;
   }
 
   private summary(): string {
@@ -176,7 +186,7 @@ class Studio {
     this.readout.update({
       model, main: current?.views.get(model.name), before: moments[0]?.views.get(model.name),
       beside: beside ? current?.views.get(beside.name) : undefined, besideName: beside?.name ?? null,
-      target, within: current?.stroke?.within, trace,
+      target, trace,
     });
   }
 
@@ -204,7 +214,9 @@ class Studio {
   }
 
   private targetChanged(): void {
-    find("strength").classList.toggle("for-task", this.palette?.mode === "task");
+    const isTask = this.palette?.mode === "task";
+    find("strength").hidden = isTask;
+    find("task-options").hidden = !isTask || find("task-form").querySelector(".field") === null;
     this.palette?.describe();
     if (this.session?.model && this.session.moments.length) this.refreshAnswer();
     this.refreshButtons();
@@ -277,9 +289,9 @@ class Studio {
     const seed: Record<string, number> = this.settings.seedValue === this.session.seed ? {} : { seed: this.settings.seedValue };
     const { target, task, label } = wish;
     const base = { ...strokeOf(shape), ...(target ? { target } : {}) };
-    if (task) return [{ ...base, task, options: { ...seed, ...wish.options }, steps: this.state.bounds.steps }, label];
-    const options = "seed" in seed ? { options: seed } : {};
-    return [{ ...base, ...this.settings.strength(), ...options, steps }, label];
+    if (task) return [{ ...base, task, options: { ...seed, ...wish.options }, steps: this.state.limits.steps }, label];
+    const options = { ...seed, ...this.settings.more };
+    return [{ ...base, ...this.settings.strength(), ...(Object.keys(options).length ? { options } : {}), steps }, label];
   }
 
   private pressRun(): void {
@@ -370,8 +382,9 @@ class Studio {
   // --- listening -------------------------------------------------------------------------------------------------
 
   private listen(): void {
-    find("undo").append(icon("undo"));
-    find("redo").append(icon("redo"));
+    for (const [id, name] of [["undo", "undo"], ["redo", "redo"], ["open", "open"], ["save-strokes", "strokes"], ["save-png", "save"]]) {
+      find(id!).prepend(icon(name!));
+    }
     find("undo").addEventListener("click", () => this.undo(-1));
     find("redo").addEventListener("click", () => this.undo(1));
     find("run").addEventListener("click", () => this.pressRun());

@@ -1,6 +1,6 @@
 // What is painted: a class, a neuron, a patch, or a task with its form.
 
-import { choose, chooseByArrows, find, h } from "./dom";
+import { choose, chooseByArrows, find, h, prose } from "./dom";
 import { Chooser, classPicker } from "./chooser";
 import { Form } from "./forms";
 import { Gallery } from "./gallery";
@@ -31,7 +31,6 @@ export class Palette {
   private task: Task | null = null;
   private form: Form | null = null;
   private readonly taskNeeds = h("p", { class: "help needs" });
-  private readonly taskForm = h("div", { class: "task-form" });
   private readonly tasks = h("select", { id: "task", change: () => this.takeTask(this.tasks.value) });
   private readonly taskHelp = h("p", { class: "help" });
   private model!: Model;
@@ -47,7 +46,7 @@ export class Palette {
     find("pane-patch").append(this.patch.element);
     this.tasks.append(...state.tasks.map((task) => h("option", { value: task.name }, task.name)));
     find("pane-task").append(
-      h("div", { class: "field row" }, h("label", { for: "task" }, "Task"), this.tasks), this.taskHelp, this.taskNeeds, this.taskForm);
+      h("div", { class: "field row" }, h("label", { for: "task" }, "Task"), this.tasks), this.taskHelp, this.taskNeeds);
     chooseByArrows(this.tabs);
     for (const mode of MODES) find(`tab-${mode}`).addEventListener("click", () => this.turn(mode));
     if (state.tasks[0]) this.takeTask(state.tasks[0].name);
@@ -106,24 +105,27 @@ export class Palette {
   private taskWish(): Wish {
     const [task, form] = [this.task, this.form];
     if (!task || !form) return { missing: "Choose a task." };
+    if (task.error !== null) return { missing: task.error };
     const kind = targetOf(task);
     const target = kind ? this.target(kind) : null;
-    if (kind && !target && !isOptional(task)) {
+    if (kind && !target && task.words[WORDS[kind]]) {
       return { missing: { class: "This task needs a class: choose one under Class.", unit: "This task needs a neuron: choose one under Neuron.",
         patch: "This task needs a reference: choose one under Patch." }[kind] };
     }
     const missing = form.missing();
     if (missing) return { missing: `Fill in “${missing}”.` };
-    return { ...(target ? { target } : {}), task: task.name, options: form.values(), label: task.name, needsMask: task.needs.includes("mask") };
+    return { ...(target ? { target } : {}), task: task.name, options: form.values(), label: task.name, needsMask: "mask" in task.words };
   }
 
   private takeTask(name: string): void {
     this.task = this.state.tasks.find((each) => each.name === name) ?? null;
     if (!this.task) return;
     this.tasks.value = name;
-    this.taskHelp.textContent = this.task.help;
+    this.taskHelp.replaceChildren(...prose(this.task.error ?? this.task.help));
+    this.taskHelp.classList.toggle("fault", this.task.error !== null);
     this.form = new Form(this.task.fields, this.state.threat_models, () => this.changed());
-    this.taskForm.replaceChildren(this.form.element);
+    find("task-form").replaceChildren(this.form.element);
+    find("task-options-title").textContent = `Options of ${name}`;
     this.changed();
   }
 
@@ -135,7 +137,7 @@ export class Palette {
     const kind = targetOf(task);
     const target = kind ? this.target(kind) : null;
     if (kind) uses.push(target ? `${NOUNS[kind]}: ${this.labelOf(target)}` : `${NOUNS[kind]}: not chosen yet, see ${TABS[kind]}`);
-    if (task.needs.includes("mask")) uses.push("mask: paint it on the picture, then press Run");
+    if ("mask" in task.words) uses.push("mask: paint it on the picture, then press Run");
     this.taskNeeds.textContent = uses.length ? `Uses ${uses.join("; ")}.` : "";
     this.taskNeeds.hidden = uses.length === 0;
   }
@@ -159,14 +161,10 @@ export class Palette {
 const NOUNS = { class: "class", unit: "neuron", patch: "reference" } as const;
 const TABS = { class: "Class", unit: "Neuron", patch: "Patch" } as const;
 
-/** Which kind of target a task takes. */
-function targetOf(task: Task): "class" | "unit" | "patch" | null {
-  if (task.needs.includes("labels")) return "class";
-  if (task.needs.includes("unit")) return "unit";
-  return task.needs.includes("reference") ? "patch" : null;
-}
+const WORDS = { class: "labels", unit: "unit", patch: "reference" } as const;
 
-/** A task that takes several kinds of target takes whichever is there. */
-function isOptional(task: Task): boolean {
-  return ["labels", "unit", "reference"].filter((each) => task.needs.includes(each)).length > 1;
+/** Which kind of target a task takes; of several, the one that it cannot do without. */
+function targetOf(task: Task): "class" | "unit" | "patch" | null {
+  const kinds = (["class", "unit", "patch"] as const).filter((kind) => WORDS[kind] in task.words);
+  return kinds.find((kind) => task.words[WORDS[kind]]) ?? kinds[0] ?? null;
 }

@@ -41,6 +41,7 @@ export interface Field {
   default?: unknown;
   help?: string;
   choices?: Value[];
+  optional?: boolean;
   required?: boolean;
 }
 
@@ -50,8 +51,10 @@ export interface Entry {
   fields: Field[];
 }
 
+/** A task asks for words of a vocabulary (labels, mask, unit, reference, ...): true where it cannot do without. */
 export interface Task extends Entry {
-  needs: string[];
+  words: Record<string, boolean>;
+  error: string | null;
 }
 
 export interface Layer {
@@ -76,7 +79,7 @@ export interface Model {
   defaults: Defaults;
 }
 
-export interface Bounds {
+export interface Limits {
   steps: number;
   strokes: number;
   upload_bytes: number;
@@ -88,18 +91,20 @@ export interface State {
   models: Model[];
   threat_models: Entry[];
   tasks: Task[];
-  bounds: Bounds;
+  paint: { fields: Field[] };
+  limits: Limits;
 }
 
 export interface Sample {
   index: number;
   label: number;
   class: string;
+  image: Image;
 }
 
 export interface Unit {
   unit: string;
-  weight_for_classes?: number[];
+  classes: string[];
 }
 
 export interface Frame {
@@ -168,9 +173,17 @@ async function sentence(response: Response): Promise<string> {
   return text.length > 0 && text.length < 300 && !text.startsWith("<") ? text : `The server refused (${response.status}).`;
 }
 
+/** The end of a job on one model; `strip` is a PNG in base64 where a task has made several images. */
+export interface Done {
+  job: string;
+  model: string;
+  stroke: Stroke | null;
+  strip: string | null;
+}
+
 export interface Listener {
   frame(frame: Frame, bitmap: ImageBitmap): void;
-  done(job: string, model: string, stroke: Stroke | null): void;
+  done(done: Done): void;
   failed(job: string | null, message: string): void;
   connected(isOpen: boolean): void;
 }
@@ -236,8 +249,7 @@ export class Connection {
     if (message.type === "frame") {
       this.header = message as unknown as Frame;
     } else if (message.type === "done") {
-      const { job, model, stroke } = message as unknown as { job: string; model: string; stroke: Stroke | null };
-      this.work = this.work.then(() => this.listener.done(job, model, stroke));
+      this.work = this.work.then(() => this.listener.done(message as unknown as Done));
     } else if (message.type === "error") {
       const { job, message: text } = message as unknown as { job: string | null; message: string };
       this.work = this.work.then(() => this.listener.failed(job, text));

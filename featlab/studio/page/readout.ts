@@ -1,7 +1,6 @@
 // What the model says of the image at hand: its classes, the score that is climbed, and how far the image has moved.
 
 import { h, percent, short } from "./dom";
-import { numberOf, parsed } from "./forms";
 import type { Model } from "./protocol";
 import type { View } from "./session";
 
@@ -20,7 +19,6 @@ export interface Reading {
   beside: View | undefined;
   besideName: string | null;
   target: number | null;
-  within: string | undefined;
   trace: number[];
 }
 
@@ -38,7 +36,7 @@ export class Readout {
   constructor(element: HTMLElement) {
     this.facts.append(
       h("div", {}, h("dt", {}, "Activation"), this.activation),
-      h("div", {}, h("dt", {}, "Moved by (l2)"), this.change));
+      h("div", {}, h("dt", {}, "Moved (l2)"), this.change));
     element.append(this.legend, this.list, this.facts, this.spark.element);
   }
 
@@ -95,16 +93,14 @@ export class Readout {
     row.element.style.setProperty("--beside", String(said(beside) ?? 0));
     row.element.classList.toggle("two", reading.besideName !== null);
     row.element.classList.toggle("target", index === reading.target);
-    row.element.classList.toggle("top", isTop(main, index));
+    row.element.classList.toggle("likeliest", isTop(main, index));
     return row;
   }
 
-  private drawFacts({ main, within, trace }: Reading): void {
+  private drawFacts({ main, trace }: Reading): void {
     const { activation, change } = main?.frame ?? { activation: null, change: 0 };
     this.activation.textContent = activation === null || activation === undefined ? "–" : short(activation);
-    const [name, options] = parsed(within ?? "");
-    const most = name === "l2" ? numberOf(options["eps"] ?? "") : null;
-    this.change.textContent = main ? `${short(change)}${most === null ? "" : ` of ${short(most)}`}` : "–";
+    this.change.textContent = main ? short(change) : "–";
     this.spark.draw(trace);
   }
 }

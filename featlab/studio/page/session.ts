@@ -1,7 +1,7 @@
 // The painting and its history, and the one job that may run: what is shown follows from `moments` and `at`.
 
 import { Connection } from "./protocol";
-import type { Frame, Image, Model, Painting, Server, Stroke } from "./protocol";
+import type { Done, Frame, Image, Model, Painting, Server, Stroke } from "./protocol";
 
 /** What a model shows and says at one moment. */
 export interface View {
@@ -14,6 +14,8 @@ export interface Moment {
   stroke: Stroke | null;
   label: string;
   views: Map<string, View>;
+  /** All images of a task that makes several, in a row, as PNG in base64. */
+  strip?: string;
 }
 
 interface Job {
@@ -54,7 +56,7 @@ export class Session {
   constructor(server: Server, private readonly events: SessionEvents) {
     this.connection = new Connection(server.token, {
       frame: (frame, bitmap) => this.received(frame, bitmap),
-      done: (job, model, stroke) => this.finished(job, model, stroke),
+      done: (done) => this.finished(done),
       failed: (job, message) => this.refusedBy(job, message),
       connected: (isOpen) => this.connected(isOpen),
     });
@@ -187,11 +189,12 @@ export class Session {
     }
   }
 
-  private finished(id: string, model: string, stroke: Stroke | null): void {
+  private finished({ job: id, model, stroke, strip }: Done): void {
     const job = this.job;
     if (!job || job.id !== id) return;
     job.awaited.delete(model);
     if (stroke) job.strokes.set(model, stroke);
+    if (strip && model === this.model.name) job.moment.strip = strip;
     if (job.awaited.size > 0) return;
     this.job = null;
     if (job.kind === "run") this.keep(job);
@@ -207,7 +210,7 @@ export class Session {
     this.fill();
   }
 
-  /** Put a run that ended into the history; a model that stopped at another step than the first is shown anew. */
+  /** Put a run that ended into the history; a model that ended at another step than the first is shown anew. */
   private keep(job: Job): void {
     const stroke = job.strokes.get(this.model.name);
     if (!stroke || !job.moment.views.has(this.model.name)) return;

@@ -9,6 +9,7 @@ export interface Hand {
   down(point: Point, stage: Stage): void;
   move(points: Point[]): void;
   up(): void;
+  leave(): void;
 }
 
 const FADE_MS = 400;
@@ -160,7 +161,7 @@ export class Stage {
     for (const name of ["pointerup", "pointercancel"] as const) {
       board.addEventListener(name, (event) => event.isPrimary && hand.up());
     }
-    board.addEventListener("pointerleave", () => this.ring(null));
+    board.addEventListener("pointerleave", () => hand.leave());
   }
 
   private pointOf(event: PointerEvent): Point {
