@@ -18,6 +18,7 @@ def featlab_tasks() -> Iterable[Entry]:
     yield Entry(
         "add-feature", f"{here}.add_feature:add_feature", "an image with one more feature (Engstrom et al. 2019)"
     )
+    yield Entry("paint", f"{here}.paint:paint", "a unit, class or patch, in a mask (Santurkar et al. 2019)")
     yield Entry("rationalize", f"{here}.rationalize:rationalize", "why the model answered so (Engstrom et al. 2019)")
     yield Entry("worst-of", f"{here}.worst_of:worst_of", "the worst of so many random points (Engstrom et al. 2019)")
     yield Entry("stadv", f"{here}.stadv:stadv", "pixels flow until the model errs (Xiao et al. 2018)")

@@ -19,7 +19,7 @@ def large_eps(
 ) -> fl.Problem:
     """Move `images` towards the classes `labels` inside a set so large that people see the change.
 
-    Steps have the size relative_step * within.radius / steps. Source: Tsipras et al. 2019, section 3.3.
+    Steps have the size `relative_step` * within.radius / `steps`. Source: Tsipras et al. 2019, section 3.3.
     """
     size = relative_step * within.radius / max(steps, 1)
     return fl.pgd(model, images, labels, within=within, steps=steps, step_size=size, targeted=True)

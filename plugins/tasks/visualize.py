@@ -27,10 +27,10 @@ def visualize(
     """Move `images` until they show what one unit of the model, such as `layer4.1:768`, responds to.
 
     argmax_x' E_t a(t(x')) - variation * TV(x') / size, with a the unit's activation (its mean over positions), t a
-    random map that shifts by up to `jitter` pixels, scales within `scale` and turns by up to `rotate` degrees, drawn
-    anew at every step, and TV / size the total variation per value. A robust model needs neither, others do. A unit
-    behind a ReLU that starts at zero has no uphill: name the layer before the ReLU, or let gradients through it with
-    `pass_through`.
+    random map drawn anew at every step, and TV / size the total variation per value. The larger `variation` is, the
+    smoother the picture. The map shifts by up to `jitter` pixels. It scales within the two numbers of `scale`. It
+    turns by up to `rotate` degrees. A robust model needs none of these, others do. A unit behind a ReLU that starts at
+    zero has no uphill: name the layer before the ReLU, or let gradients through it with `pass_through`.
     The images, (batch, channels, height, width) in [0, 1], may be photographs or plain grey; `noise` adds uniform
     noise of that size first. `within` is the set about them, any image by default; steps of the box and of l2 follow
     the normalised gradient. `fourier` and `decorrelated` are any image too, described by numbers that lead to larger

@@ -1,0 +1,8 @@
+"""The studio: a page, served from this machine alone, on which one paints with what a classifier knows."""
+
+from featlab.studio.app import application
+from featlab.studio.catalog import Catalog
+from featlab.studio.limits import Limits
+from featlab.studio.server import address, listening, serve
+
+__all__ = ["Catalog", "Limits", "address", "application", "listening", "serve"]
