@@ -62,7 +62,7 @@ function labelled(field: Field, id: string, input: HTMLElement): HTMLElement {
 }
 
 function helpOf(field: Field, id: string): HTMLElement | null {
-  return field.help ? h("p", { class: "help", id: `${id}-help` }, ...prose(field.help)) : null;
+  return field.help ? h("p", { class: "help", id: `${id}-help`, title: field.help }, ...prose(field.help)) : null;
 }
 
 function text(field: Field, changed: () => void): Control {

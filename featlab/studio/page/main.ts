@@ -274,6 +274,7 @@ class Studio {
     try {
       const [stroke, label] = this.strokeFor(shape, steps);
       this.session.run(stroke, label, replaces);
+      find("status").textContent = "Running…";
       this.isPending = false;
     } catch (error) {
       this.gesture.cancel();

@@ -165,12 +165,17 @@ async function sentence(response: Response): Promise<string> {
   const text = await response.text();
   try {
     const { error } = JSON.parse(text) as { error?: string };
-    if (error) return error;
+    if (error) return written(error);
   } catch {
-    // Not JSON: a plain text says it itself.
+    // No sentence of featlab's; the status is said below.
   }
-  if (response.status === 403) return "This page has no valid token; open the address that featlab studio printed.";
-  return text.length > 0 && text.length < 300 && !text.startsWith("<") ? text : `The server refused (${response.status}).`;
+  return `The server refused (status ${response.status}).`;
+}
+
+/** A sentence of the server as a reader expects it: with a capital letter and a full stop. */
+function written(text: string): string {
+  const first = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(first) ? first : `${first}.`;
 }
 
 /** The end of a job on one model; `strip` is a PNG in base64 where a task has made several images. */
@@ -252,7 +257,7 @@ export class Connection {
       this.work = this.work.then(() => this.listener.done(message as unknown as Done));
     } else if (message.type === "error") {
       const { job, message: text } = message as unknown as { job: string | null; message: string };
-      this.work = this.work.then(() => this.listener.failed(job, text));
+      this.work = this.work.then(() => this.listener.failed(job, written(text)));
     }
   }
 

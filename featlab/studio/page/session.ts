@@ -48,6 +48,8 @@ export class Session {
   beside: Model | null = null;
   framesDrawn = 0;
   private job: Job | null = null;
+  /** Where in the history the latest run began. */
+  private base = 0;
   private next: (() => void) | null = null;
   private count = 0;
   private refused = new Set<string>();
@@ -116,13 +118,21 @@ export class Session {
     this.fill();
   }
 
-  /** Run a stroke from the image at hand. One under way is given up where this replaces it, else ended and kept first. */
+  /**
+   * Run a stroke from the image at hand. A run of an earlier stroke is ended and kept first; with `replaces`, the
+   * stroke is the one that was run last, and has grown: it takes that one's place.
+   */
   run(stroke: Stroke, label: string, replaces: boolean): void {
-    if (this.isRunning && (!replaces || this.next)) {
-      this.next = () => this.run(stroke, label, true);
+    if (this.next || (this.isRunning && !replaces)) {
+      this.next = () => this.startRun(stroke, label, this.at);
       return this.stop();
     }
+    this.startRun(stroke, label, replaces ? this.base : this.at);
+  }
+
+  private startRun(stroke: Stroke, label: string, base: number): void {
     this.abandon();
+    this.at = this.base = base;
     const moment: Moment = { stroke, label, views: new Map() };
     const job = this.start("run", this.names, moment);
     this.connection.run(job.id, job.models, this.painting(), stroke);
