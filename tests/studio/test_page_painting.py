@@ -142,7 +142,8 @@ def test_a_run_stops_when_the_hand_lets_go_and_waits_for_run_where_it_is_asked_t
 ALPHA = """canvas => {
     const side = canvas.width / 28, middle = (i) => Math.floor((i + 0.5) * side);
     const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-    return [...Array(784).keys()].map((i) => pixels[4 * (middle(Math.floor(i / 28)) * canvas.width + middle(i % 28)) + 3]);
+    const alpha = (y, x) => pixels[4 * (middle(y) * canvas.width + middle(x)) + 3];
+    return [...Array(784).keys()].map((i) => alpha(Math.floor(i / 28), i % 28));
 }"""
 """How opaque what lies over the image is, in the middle of each of its pixels."""
 
