@@ -21,10 +21,14 @@ def states(hand):
     """Go through the states of the page; yield the name of each."""
     page = hand.page
     yield "start"
-    page.click(".class-button[data-class='3']")
-    hand.set("radius", 6)
-    hand.draw((13, 8), (14, 24))
-    hand.rest(1)
+    page.click("#choose-image")
+    page.click(".tile[data-index='11']")
+    page.wait_for_selector("#image-name >> text=T-shirt")
+    page.click(".class-button[data-class='2']")
+    hand.set("radius", 4)
+    for number, sleeve in enumerate((((4, 8), (3, 22)), ((24, 8), (25, 22))), start=1):
+        hand.draw(*sleeve)
+        hand.rest(number)
     page.select_option("#beside", index=1)
     page.wait_for_selector(".stage.beside .stage-answer:not(:empty)")
     page.evaluate("scrollTo(0, 0)")

@@ -97,8 +97,7 @@ export function prose(text: string): (Node | string)[] {
 
 export function percent(share: number): string {
   const value = 100 * share;
-  if (value > 0 && value < 0.1) return "< 0.1 %";
-  return `${value < 10 || (value > 99 && value < 100) ? value.toFixed(1) : value.toFixed(0)} %`;
+  return `${value < 9.95 || (value > 99 && value < 99.95) ? value.toFixed(1) : value.toFixed(0)} %`;
 }
 
 /** A number with about three digits that say something. */

@@ -56,9 +56,7 @@ function controlOf(field: Field, threatModels: Entry[], changed: () => void): Co
 
 function labelled(field: Field, id: string, input: HTMLElement): HTMLElement {
   if (field.help) input.setAttribute("aria-describedby", `${id}-help`);
-  return h("div", { class: "field" },
-    h("label", { for: id }, wordsOf(field.name)), input,
-    helpOf(field, id));
+  return h("div", { class: `field ${field.kind}` }, h("label", { for: id }, wordsOf(field.name)), input, helpOf(field, id));
 }
 
 function helpOf(field: Field, id: string): HTMLElement | null {

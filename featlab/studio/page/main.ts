@@ -31,6 +31,7 @@ class Studio {
   private isPending = false;
   private imageName = "";
   private drawn = 0;
+  private framesDrawn = 0;
   private cursor: Point = [14, 14];
 
   constructor(private readonly server: Server, private readonly state: State) {
@@ -134,12 +135,12 @@ class Studio {
     const stage = view.frame.model === this.session.model.name ? this.stages[0] : this.stages[1];
     const model = stage === this.stages[0] ? this.session.model : this.session.beside ?? this.session.model;
     if (this.session.isRunning) {
-      document.body.dataset["frames"] = String(this.session.framesDrawn);
       if (this.gesture.isOn && view.frame.number < Math.min(this.drawn, CATCH_UP)) return;
       this.drawn = Math.max(this.drawn, view.frame.number);
       if (!this.gesture.isOn) this.stages.forEach((each) => each.fade());
       stage.frame(view);
       stage.say(view, model);
+      if (model === this.session.model) document.body.dataset["frames"] = String(++this.framesDrawn);
       find("status").textContent = view.frame.of > 0 ? `Step ${view.frame.number} of ${view.frame.of}` : "";
       this.refreshAnswer();
     } else {
@@ -198,11 +199,19 @@ class Studio {
     const run = find<HTMLButtonElement>("run");
     run.classList.toggle("stop", isRunning);
     run.disabled = isStopping;
-    const words = isRunning ? "Stop" : this.shape && !this.isPending ? "Run again" : this.shape ? "Run" : "Run on all";
+    const [words, title] = this.wordsOfRun();
     if (run.dataset["words"] === words) return;
     run.dataset["words"] = words;
     run.replaceChildren(icon(isRunning ? "stop" : "run"), words);
-    run.title = isRunning ? "Stop (Esc)" : this.shape ? "Run where you last painted (Enter)" : "Run on the whole image (Enter)";
+    run.title = title;
+  }
+
+  /** What the button says, and where a run would be. */
+  private wordsOfRun(): [string, string] {
+    if (this.session.isRunning) return ["Stop", "Stop (Esc)"];
+    if (this.palette.mode === "task") return ["Run task", "Run the task (Enter)"];
+    if (!this.shape) return ["Run on all", "Run on the whole image (Enter)"];
+    return [this.isPending ? "Run" : "Run again", "Run where you last painted (Enter)"];
   }
 
   private drawThumb(): void {

@@ -46,7 +46,6 @@ export class Session {
   image: Image = { kind: "noise", seed: 0 };
   model!: Model;
   beside: Model | null = null;
-  framesDrawn = 0;
   private job: Job | null = null;
   /** Where in the history the latest run began. */
   private base = 0;
@@ -192,7 +191,6 @@ export class Session {
     job.moment.views.set(frame.model, view);
     if (job.kind === "run") {
       if (frame.model === this.model.name && frame.score !== null) job.trace.push(frame.score);
-      this.framesDrawn += frame.model === this.model.name ? 1 : 0;
       this.events.frame(view, job.moment);
     } else if (job.moment === this.moments[this.at]) {
       this.events.frame(view, job.moment);
