@@ -42,7 +42,7 @@ page-check:
 
 # The pictures of the studio in README.md, made by the tests in a browser.
 screenshots: .venv/installed
-	FEATLAB_REQUIRE_BROWSER=1 FEATLAB_SCREENSHOTS=docs $(BIN)/python -m pytest -n0 tests/studio/test_screenshots.py
+	FEATLAB_REQUIRE_BROWSER=1 FEATLAB_SCREENSHOTS=docs $(BIN)/python -m pytest -n0 tests/studio/page/test_screenshots.py
 
 # PyTorch first: featlab's extension is built against the PyTorch that it will run with.
 .venv/installed: $(SOURCES)

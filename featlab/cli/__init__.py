@@ -24,7 +24,7 @@ COMMANDS = {
     "evaluate": ("featlab.cli.evaluate:evaluate", "Accuracy of a model, clean and under attack."),
     "layers": ("featlab.cli.models:layers", "The layers of a model, with their shapes."),
     "models": ("featlab.cli.models:models", "Shipped nets and known architectures."),
-    "paint": ("featlab.cli.paint:paint", "Paint a class, a unit or a patch into an image; replay strokes."),
+    "paint": ("featlab.cli.paint:paint", "Paint with a classifier's features, or replay strokes."),
     "plugin": ("featlab.cli.plugin:plugin", "Begin a plugin of your own; check one that is installed."),
     "plugins": ("featlab.cli.plugins:plugins", "What the installed plugins provide."),
     "release": ("featlab.cli.release:release", "Write a net to ship, with its accuracies in its card."),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import click
 
 from featlab.cli import options
 
 DEFAULT_MODELS = ("zoo:fashion-robust", "zoo:fashion-standard")
 """A robust and a standard net of one architecture, to be compared side by side."""
+
+NEEDED = ("starlette", "uvicorn", "websockets")
+"""What featlab[studio] installs."""
 
 
 @click.command()
@@ -28,12 +33,10 @@ def studio(*, models: tuple[str, ...], data: str | None, port: int, no_browser: 
 
     The address that is printed holds a token, without which nothing is answered. Ctrl-C ends it.
     """
-    try:
-        from featlab.studio import Catalog, listening, serve
-    except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn", "websockets"):
-            raise
-        raise click.ClickException(f"the studio needs {error.name}; pip install 'featlab[studio]'") from error
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise click.ClickException(f"the studio needs {' and '.join(missing)}; pip install 'featlab[studio]'")
+    from featlab.studio import Catalog, listening, serve
 
     def ready(url: str) -> None:
         click.echo(f"featlab studio: {url}\nCtrl-C ends it.")

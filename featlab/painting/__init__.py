@@ -2,7 +2,6 @@
 
 from featlab.painting.masks import Area
 from featlab.painting.reading import Json
-from featlab.painting.running import Frame, painted, replay, running
 from featlab.painting.sources import (
     MOST_BYTES,
     MOST_PIXELS,
@@ -14,6 +13,7 @@ from featlab.painting.sources import (
     Source,
     picture_of,
 )
+from featlab.painting.steps import Frame, painted, replay, running
 from featlab.painting.strokes import MOST_STROKES, Painting, Stroke, usual_strength
 from featlab.painting.targets import PAINT, Target, ToClass, ToReference, ToUnit
 from featlab.painting.threads import few_threads

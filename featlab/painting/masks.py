@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import torch
 
@@ -13,13 +13,7 @@ from featlab.painting.sources import Picture, read_source
 from featlab.types import Mask
 
 Tool = Literal["brush", "rectangle", "eraser", "mask", "all"]
-TOOLS: Final[dict[str, Tool]] = {
-    "brush": "brush",
-    "rectangle": "rectangle",
-    "eraser": "eraser",
-    "mask": "mask",
-    "all": "all",
-}
+TOOLS: Final[dict[str, Tool]] = {tool: tool for tool in get_args(Tool)}
 MOST_POINTS: Final = 4000
 FARTHEST: Final = 1e5
 """Points may lie outside the image, but not farther than so many pixels."""

@@ -176,7 +176,7 @@ def opened_picture(file: bytes, *, formats: Sequence[str] = FORMATS) -> Image.Im
     if len(file) > MOST_BYTES:
         raise ValueError(f"a picture must have at most {MOST_BYTES / 1e6:g} MB; got {len(file) / 1e6:.1f} MB")
     try:
-        picture = Image.open(io.BytesIO(file), formats=formats)
+        picture = Image.open(io.BytesIO(file), formats=tuple(formats))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise FormatError(f"a picture must be a {' or '.join(formats)} file; got something else") from error
     if math.prod(picture.size) > MOST_PIXELS or min(picture.size) < 1:
@@ -197,9 +197,10 @@ def fitted(picture: Image.Image, shape: Sequence[int]) -> Image.Image:
     if flat.size == (width, height):
         return flat
     share = min(flat.width / width, flat.height / height)
-    left, top = (flat.width - share * width) / 2, (flat.height - share * height) / 2
-    box = (left, top, left + share * width, top + share * height)
-    return flat.resize((width, height), Image.Resampling.LANCZOS, box=box)
+    side = [max(1, round(share * each)) for each in (width, height)]
+    left, top = (flat.width - side[0]) // 2, (flat.height - side[1]) // 2
+    middle = flat.crop((left, top, left + side[0], top + side[1]))
+    return middle.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _on_white(picture: Image.Image) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class Api:
     jobs: Jobs
     canvases: Canvases
     units: UnitPictures
+    closing: threading.Event = field(default_factory=threading.Event)
     connections: int = 0
     _uploading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
@@ -52,7 +54,7 @@ class Api:
     def state(self, request: Request) -> Response:
         """Return what there is: models, threat models, tasks with their forms, limits."""
         del request
-        return JSONResponse(self.catalog.record())
+        return JSONResponse(self.catalog.record)
 
     def running(self, request: Request) -> Response:
         """Return how many jobs run."""
@@ -97,9 +99,13 @@ class Api:
         painting = Painting.parse(body)
         self.catalog.admit(painting)
         hosted, until = self.catalog.find(painting.model), time.monotonic() + self.catalog.limits.seconds
+
+        def over() -> bool:
+            return self.closing.is_set() or time.monotonic() > until
+
         with self.jobs.place():
             try:
-                image = self.canvases.image(painting, hosted, stopped=lambda: time.monotonic() > until)
+                image = self.canvases.image(painting, hosted, stopped=over)
             except Stopped:
                 raise ValueError(f"painting it again takes longer than {self.catalog.limits.seconds:g} s") from None
         return to_png(image, zoom=scale)

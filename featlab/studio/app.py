@@ -11,14 +11,12 @@ from starlette.staticfiles import StaticFiles
 
 from featlab.painting import FormatError
 from featlab.studio.api import Api, refusal
-from featlab.studio.catalog import Catalog
 from featlab.studio.jobs import TooManyError
 from featlab.studio.security import Guard
 
 
-def application(catalog: Catalog, *, port: int, token: str) -> Guard:
+def application(api: Api, *, port: int, token: str) -> Guard:
     """Return the studio as an ASGI application, for a server at 127.0.0.1:port and whoever knows the token."""
-    api = Api.of(catalog)
     static = StaticFiles(directory=str(files("featlab.studio").joinpath("static")))
     routes = [
         Route("/", api.page),
@@ -33,10 +31,6 @@ def application(catalog: Catalog, *, port: int, token: str) -> Guard:
         Route("/api/paintings/png", api.painted, methods=["POST"]),
         WebSocketRoute("/ws", api.socket),
     ]
-    handlers = {
-        HTTPException: refusal(400),
-        TooManyError: refusal(429),
-        FormatError: refusal(415),
-        ValueError: refusal(422),
-    }
+    statuses = {HTTPException: 400, FormatError: 415, TooManyError: 429, ValueError: 422}
+    handlers = {kind: refusal(status) for kind, status in statuses.items()}
     return Guard(Starlette(routes=routes, exception_handlers=handlers), port, token)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, get_args
 
 import torch
 
@@ -20,6 +22,7 @@ from featlab.names import lookup
 from featlab.painting import PAINT, Painting, Sample, Source, Stroke, ToReference, usual_strength
 from featlab.painting.sources import opened
 from featlab.plugins import Offer, registry
+from featlab.specs import hints_of, options_of
 from featlab.studio.limits import Limits
 from featlab.threat_models import ThreatModel
 
@@ -104,20 +107,36 @@ class Catalog:
         for each in strokes:
             sources += [each.target.source] if isinstance(each.target, ToReference) else []
             self._admit_options(each)
-        offered = {hosted.data: None for hosted in self.hosted.values() if hosted.data is not None}
         for source in sources:
             if isinstance(source, Sample):
-                lookup("the data of a sample", source.data, offered)
+                lookup("the data of a sample", source.data, self._offered_data())
+
+    def _offered_data(self) -> dict[str, None]:
+        return {hosted.data: None for hosted in self.hosted.values() if hosted.data is not None}
+
+    def _paths(self, task: str) -> set[str]:
+        """Return the options of a task that are paths; none of a task that there is not, which is told when it runs."""
+        if task not in registry().names("tasks"):
+            return set()
+        return path_options(registry().resolve("tasks", task))
 
     def _admit_options(self, stroke: Stroke) -> None:
+        paths, offered = self._paths(stroke.task), self._offered_data()
         for name, value in stroke.options.items():
-            text = str(value)
+            if name in paths:
+                raise ValueError(
+                    f"{name} of task {stroke.task!r} is a path, which the studio does not open; got {value}"
+                )
+            if name == "data":
+                lookup(f"data of task {stroke.task!r}", str(value), offered)
             most = self.limits.steps if name == "steps" else self.limits.whole
-            if name != "seed" and text.lstrip("+-").isdecimal() and int(text) > most:
-                raise ValueError(f"{name} of task {stroke.task!r} must be at most {most} in the studio; got {text}")
+            wholes = [int(part) for part in re.split(r"[^\d.eE-]+", str(value)) if part.isdecimal()]
+            if name != "seed" and any(whole > most for whole in wholes):
+                raise ValueError(f"{name} of task {stroke.task!r} must be at most {most} in the studio; got {value}")
 
+    @cached_property
     def record(self) -> dict[str, Any]:
-        """Return what the page is told at first."""
+        """What the page is told at first."""
         from featlab import __version__
 
         return {
@@ -146,7 +165,8 @@ class Catalog:
         row |= {"words": {}} if offer.kind == "tasks" else {}
         try:
             make = registry().resolve(offer.kind, offer.entry.name)
-            row["fields"] = [each.record() for each in fields_of(make)]
+            paths = path_options(make)
+            row["fields"] = [each.record() for each in fields_of(make) if each.name not in paths]
             row |= {"words": words_of(make)} if offer.kind == "tasks" else {}
         except ValueError as error:
             row["error"] = str(error)
@@ -170,8 +190,15 @@ def _fitting(model: Classifier, data: str | None) -> str | None:
 
 
 def _paintable(make: Any) -> bool:
-    """Say whether a set can be painted in: its points are images, and it says all of itself in text."""
-    return inspect.isclass(make) and issubclass(make, ThreatModel) and make.decode is ThreatModel.decode
+    """Say whether a set can be painted in: its points are images, and it can be named in text."""
+    whole = inspect.isclass(make) and issubclass(make, ThreatModel) and make.decode is ThreatModel.decode
+    return whole and not words_of(make)  # Masks and the like are not text.
+
+
+def path_options(make: Callable[..., Any]) -> set[str]:
+    """Return the options of a maker that are paths, which a page may not name."""
+    hints = hints_of(make)
+    return {name for name in options_of(make) if Path in {hints.get(name), *get_args(hints.get(name))}}
 
 
 def sample_rows(hosted: Hosted, *, offset: int, count: int) -> dict[str, Any]:

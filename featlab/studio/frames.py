@@ -41,7 +41,7 @@ def sent(
     about: Mapping[str, Any],
 ) -> Sent:
     """Return a frame with the model's probabilities, the activation of what is painted, and the distance gone."""
-    image = frame.image
+    image = frame.image.to(model.device)
     with torch.no_grad():
         probabilities = model(image).double().softmax(dim=1)[0].tolist()
         activation = None if measure is None else finite(float(measure(image)[0]))

@@ -140,11 +140,20 @@ class Job:
         def over() -> bool:
             return self._stop.is_set() or self._dropped.is_set() or time.monotonic() > until
 
-        parts = [self._part(hosted, over) for hosted in self.order.models]
+        parts = [self._begun(hosted, over) for hosted in self.order.models]
         while any([self._step(part) for part in parts]) and not over():  # A list: each model takes its step.
             pass
         for part in parts:
             self._finish(part)
+
+    def _begun(self, hosted: Hosted, over: Callable[[], bool]) -> Part:
+        """Return what is to be done on one model, at its first frame; what does not fit it is told with its name."""
+        try:
+            part = self._part(hosted, over)
+            self._step(part)
+        except ValueError as error:
+            raise ValueError(f"{hosted.name}: {error}" if len(self.order.models) > 1 else str(error)) from error
+        return part
 
     def _part(self, hosted: Hosted, over: Callable[[], bool]) -> Part:
         """Return what is to be done on one model, after the strokes before it."""
@@ -168,8 +177,8 @@ class Job:
         assert part.latest is not None
         if len(part.latest.images) > self.limits.images:
             raise ValueError(f"at most {self.limits.images} images are made at once; got {len(part.latest.images)}")
-        name = part.hosted.name
-        if self.mailbox.wants(name):
+        name, more = part.hosted.name, part.latest.number < part.latest.of  # The last one is sent when all is over.
+        if more and self.mailbox.wants(name):
             self.mailbox.put(name, part.sent(self.order.job, last=False))
         return True
 

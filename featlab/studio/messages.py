@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from featlab.painting import Json, Painting, Stroke
 from featlab.studio.catalog import Catalog, Hosted
@@ -35,42 +38,65 @@ class Ack:
     number: int
 
 
-def read_message(text: str, catalog: Catalog) -> Order | Stop | Ack:
-    """Read a message; ValueError for what is none, or asks for what is not there."""
-    given = Json.parse("a message", text)
-    kind = given.record(needed=("type",), optional=tuple(given.value) if isinstance(given.value, dict) else ())["type"]
-    return kind.choice({"run": _run, "show": _show, "stop": _stop, "ack": _ack})(given, catalog)
+@dataclass(frozen=True)
+class Message:
+    """What a page sent: its kind, the job that it is about, and the rest, which is yet to be read."""
+
+    kind: str
+    job: str
+    given: Json
+
+    @classmethod
+    def parse(cls, text: str) -> Message:
+        """Read kind and job; ValueError for what is no message at all."""
+        given = Json.parse("a message", text)
+        record = given.record(
+            needed=("type", "job"), optional=("models", "painting", "stroke", "steps", "model", "number")
+        )
+        return cls(record["type"].choice({kind: kind for kind in READERS}), record["job"].text(most=100), given)
+
+    @property
+    def orders(self) -> bool:
+        """Whether a job begins with it."""
+        return self.kind in ("run", "show")
+
+    def read(self, catalog: Catalog) -> Order | Stop | Ack:
+        """Read the rest; ValueError where it asks for what is not there."""
+        return READERS[self.kind](self, catalog)
 
 
-def _run(given: Json, catalog: Catalog) -> Order:
-    record = given.record(needed=("type", "job", "models", "painting", "stroke", "steps"))
+def _run(message: Message, catalog: Catalog) -> Order:
+    record = message.given.record(needed=("type", "job", "models", "painting", "stroke", "steps"))
     painting, stroke = Painting.read(record["painting"]), Stroke.read(record["stroke"])
     catalog.admit(painting, stroke)
     steps = record["steps"].whole(0, catalog.limits.steps)
-    return Order(_job(record), _models(record, catalog), painting, stroke, steps)
+    return Order(message.job, _models(record, catalog), painting, stroke, steps)
 
 
-def _show(given: Json, catalog: Catalog) -> Order:
-    record = given.record(needed=("type", "job", "models", "painting"))
+def _show(message: Message, catalog: Catalog) -> Order:
+    record = message.given.record(needed=("type", "job", "models", "painting"))
     painting = Painting.read(record["painting"])
     catalog.admit(painting)
-    return Order(_job(record), _models(record, catalog), painting, None, 0)
+    return Order(message.job, _models(record, catalog), painting, None, 0)
 
 
-def _stop(given: Json, catalog: Catalog) -> Stop:
+def _stop(message: Message, catalog: Catalog) -> Stop:
     del catalog
-    return Stop(_job(given.record(needed=("type", "job"))))
+    message.given.record(needed=("type", "job"))
+    return Stop(message.job)
 
 
-def _ack(given: Json, catalog: Catalog) -> Ack:
-    record = given.record(needed=("type", "job", "number", "model"))
-    return Ack(_job(record), catalog.find(record["model"].text()).name, record["number"].whole(0, 2**31))
-
-
-def _job(record: dict[str, Json]) -> str:
-    return record["job"].text(most=100)
+def _ack(message: Message, catalog: Catalog) -> Ack:
+    record = message.given.record(needed=("type", "job", "model", "number"))
+    return Ack(message.job, catalog.find(record["model"].text()).name, record["number"].whole(0, 2**31))
 
 
 def _models(record: dict[str, Json], catalog: Catalog) -> tuple[Hosted, ...]:
     names = [Json("a model", each).text() for each in record["models"].items(least=1, most=len(catalog.hosted))]
     return tuple(catalog.find(name) for name in dict.fromkeys(names))
+
+
+READERS: Final[Mapping[str, Callable[[Message, Catalog], Order | Stop | Ack]]] = MappingProxyType(
+    {"run": _run, "show": _show, "stop": _stop, "ack": _ack}
+)
+"""How each kind of message is read."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Final
+from collections.abc import MutableMapping
+from typing import Any, Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -13,7 +14,7 @@ from featlab.studio.catalog import Catalog
 from featlab.studio.frames import Sent
 from featlab.studio.jobs import Job, Jobs
 from featlab.studio.mailbox import Mailbox
-from featlab.studio.messages import Ack, Order, Stop, read_message
+from featlab.studio.messages import Ack, Message, Order, Stop
 
 PATIENCE: Final = 10.0
 """So many seconds a new run waits for the step that the one before it is making."""
@@ -46,14 +47,22 @@ class Session:
         message = await self._socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1000))
+        read: Message | None = None
         try:
-            text = message.get("text")
-            if text is None:
-                raise ValueError("a message must be JSON text; got bytes")
-            await self._obey(read_message(text, self._catalog))
+            read = Message.parse(self._text(message))
+            await self._obey(read.read(self._catalog))
         except ValueError as error:
-            said = " ".join(str(error).split())
-            await self._say({"type": "error", "job": None, "model": None, "message": said})
+            job = read.job if read is not None and read.orders else None
+            await self._say({"type": "error", "job": job, "model": None, "message": " ".join(str(error).split())})
+
+    def _text(self, message: MutableMapping[str, Any]) -> str:
+        """Return the text of a message; whatever server carries it, none is longer than may be."""
+        text, most = message.get("text"), self._catalog.limits.message_bytes
+        if not isinstance(text, str):
+            raise ValueError("a message must be JSON text; got bytes")
+        if len(text) > most:
+            raise ValueError(f"a message must have at most {most / 1e6:g} MB; got {len(text) / 1e6:.1f} MB")
+        return text
 
     async def _obey(self, said: Order | Stop | Ack) -> None:
         if isinstance(said, Order):
@@ -70,11 +79,14 @@ class Session:
         if self._job is not None:
             self._job.drop()
             await asyncio.to_thread(self._job.join, PATIENCE)
+            self._job = None
         if self._sending is not None:
             await self._sending
+            self._sending = None
         mailbox = Mailbox((hosted.name for hosted in order.models), asyncio.get_running_loop())
-        self._job = Job(order, mailbox, self._canvases, self._jobs, self._catalog.limits)
-        self._job.start()
+        job = Job(order, mailbox, self._canvases, self._jobs, self._catalog.limits)
+        job.start()
+        self._job = job
         self._sending = asyncio.create_task(self._send(mailbox))
 
     async def _send(self, mailbox: Mailbox) -> None:

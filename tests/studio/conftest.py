@@ -1,47 +1,27 @@
-"""One server and one browser for all tests of the page; a new window for each."""
-
-import os
-from urllib.parse import urlsplit
+"""A studio without a server: its application, and a client that knows the token."""
 
 import pytest
+import torch
 
-from studio_page import chromium, handed, install, served
+import featlab as fl
+from featlab.studio import Api, Catalog, Limits
 
-
-@pytest.fixture(scope="session")
-def browser():
-    """Debian's Chromium, driven by Playwright; tests are skipped where either is missing, unless they are required."""
-    missing = pytest.fail if os.environ.get("FEATLAB_REQUIRE_BROWSER") == "1" else pytest.skip
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        missing("playwright is not installed")
-    path = chromium()
-    if path is None:
-        missing("there is no Chromium to open the page in")
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+from studio_cases import ROBUST, STANDARD, Studio
 
 
 @pytest.fixture(scope="session")
-def address(browser, tmp_path_factory):
-    """Where the studio is served, with a task of somebody else's installed."""
-    folder = tmp_path_factory.mktemp("site")
-    install(folder)
-    with served(path=folder) as found:
-        yield found
+def models():
+    torch.set_num_threads(1)
+    return {name: fl.load(name, device="cpu") for name in (ROBUST, STANDARD)}
+
+
+@pytest.fixture(scope="session")
+def studio_of():
+    """Make a studio of some models, with other limits."""
+    return lambda models, **limits: Studio(Api.of(Catalog.of(models, limits=Limits(**limits))))
 
 
 @pytest.fixture
-def hand(browser, address, request):
-    """A hand at the page, opened; afterwards nothing was asked for elsewhere, and nothing failed."""
-    with handed(browser, address, **getattr(request, "param", {})) as found:
-        found.page.set_default_timeout(15_000)
-        found.open()
-        yield found
-        assert {urlsplit(url).hostname for url in found.asked_for if not url.startswith(("blob:", "data:"))} == {
-            "127.0.0.1"
-        }
-        assert found.faults == []
+def studio(studio_of, models):
+    """Make a studio of the two nets that come with featlab, with other limits."""
+    return lambda **limits: studio_of(models, **limits)

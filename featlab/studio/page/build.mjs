@@ -1,7 +1,7 @@
 // Builds ../static from this folder; with --check it says whether what stands there is what would be built.
 //
 // Each built file ends with the hash of all sources, so that a machine without node can still see that they belong
-// together (tests/studio/test_built.py).
+// together (tests/studio/page/test_built.py).
 
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync, existsSync } from "node:fs";

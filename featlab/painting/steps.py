@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, cast
+from typing import Any, Final
 
 import torch
+import torch.nn.functional as F
 
-from featlab.forms import values_of, words_of
+from featlab.forms import fields_of, values_of, words_of
 from featlab.models import Classifier
 from featlab.names import lookup
 from featlab.painting.strokes import Painting, Stroke
@@ -19,6 +20,9 @@ from featlab.problem import Problem, Step, ascend
 from featlab.specs import options_of
 from featlab.threat_models import ThreatModel
 from featlab.types import Images, Scores
+
+FACTOR: Final = "factor"
+"""The option of tasks that make images so many times larger: they begin with the canvas, so many times smaller."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +99,12 @@ def problem_of(stroke: Stroke, before: Images, model: Classifier, *, seed: int, 
         lookup(f"an option of {what}", name, {each: None for each in known if each not in words_of(make)})
     if "seed" in known:
         options.setdefault("seed", seed)
-    problem = make(**_words(stroke, before, model), **values_of(make, options, what=what))
+    needed = [each.name for each in fields_of(make) if each.required and each.name not in options]
+    if needed:
+        raise ValueError(f"{what} needs the option {needed[0]!r}; give it a value")
+    given = values_of(make, options, what=what)
+    shrink = given.get(FACTOR, known[FACTOR].default) if FACTOR in known else 1
+    problem = make(**_words(stroke, before, model, shrink=shrink), **given)
     if not isinstance(problem, Problem):
         raise ValueError(f"{what} must return a featlab.Problem to be run here; got {type(problem).__name__}")
     if tuple(problem.center.shape[1:]) != model.shape or len(problem.center) < 1:
@@ -103,12 +112,15 @@ def problem_of(stroke: Stroke, before: Images, model: Classifier, *, seed: int, 
             f"{what} makes images of shape {tuple(problem.center.shape[1:])}, which do not fit on a canvas of "
             f"{model.shape}; run it as a command"
         )
-    return cast(Problem, problem)
+    return problem
 
 
-def _words(stroke: Stroke, before: Images, model: Classifier) -> dict[str, Any]:
+def _words(stroke: Stroke, before: Images, model: Classifier, *, shrink: int = 1) -> dict[str, Any]:
     """Return what a task asks for by name; a word that it needs and the stroke has not is an error."""
-    given: dict[str, Any] = {"model": model, "images": before, "mask": _mask(stroke, before)}
+    if not isinstance(shrink, int) or shrink < 1 or any(side % shrink for side in model.shape[1:]):
+        raise ValueError(f"{FACTOR} must divide the sides of the canvas, {model.shape[1:]}; got {shrink}")
+    images, mask = (F.avg_pool2d(each, shrink) if shrink > 1 else each for each in (before, _mask(stroke, before)))
+    given: dict[str, Any] = {"model": model, "images": images, "mask": mask}
     if stroke.target is not None:
         given |= dict([stroke.target.word(model, stroke.task)])
     asked = words_of(task(stroke.task))
