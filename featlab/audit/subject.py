@@ -61,7 +61,7 @@ class Limits:
         An image of more than 64 x 64 pixels costs a hundred times what a small one does, so fewer are looked at.
         """
         chosen = {"images": images, "units": units, "seen": seen, "saliency": saliency, "mistakes": mistakes}
-        usual = LARGE if is_large(shape) else {}
+        usual = dict(LARGE) if is_large(shape) else {}
         return cls(**usual | {name: value for name, value in chosen.items() if value is not None})
 
 
@@ -175,7 +175,8 @@ class Subject:
 
     def kind(self, data: Dataset) -> Labels:
         """Return which of the kinds each image of the attacked or the training images is of."""
-        return data.columns["group"] if self.grouped else torch.searchsorted(self._present, data.labels)
+        kinds: Labels = data.columns["group"] if self.grouped else torch.searchsorted(self._present, data.labels)
+        return kinds
 
     @cached_property
     def _present(self) -> Labels:
