@@ -180,7 +180,8 @@ class Subject:
 
     @cached_property
     def _present(self) -> Labels:
-        return torch.cat([self.some.labels, self.known.labels]).unique()
+        present: Labels = torch.cat([self.some.labels, self.known.labels]).unique()
+        return present
 
     @cached_property
     def logits(self) -> Tensor:
