@@ -120,8 +120,9 @@ def first_that_works(
             tell(f"{what}: {failures[-1]}")
         else:
             return name, tuple(failures)
+    where = "its only mirror" if len(mirrors) == 1 else f"any of its {len(mirrors)} mirrors"
     raise FileNotFoundError(
-        f"{what} could not be had from any of its {len(mirrors)} mirrors ({'; '.join(failures)}); "
+        f"{what} could not be had from {where} ({'; '.join(failures)}); "
         "connect to one of them, or give --root a folder that holds it already"
     )
 

@@ -77,7 +77,7 @@ class Limits:
             "mistakes": mistakes,
             "radii": radii,
         }
-        usual = LARGE if is_large(shape) else {}
+        usual = dict(LARGE) if is_large(shape) else {}
         return cls(**usual | {name: value for name, value in chosen.items() if value is not None})
 
 
@@ -193,11 +193,13 @@ class Subject:
 
     def kind(self, data: Dataset) -> Labels:
         """Return which of the kinds each image of the attacked or the training images is of."""
-        return data.columns["group"] if self.grouped else torch.searchsorted(self._present, data.labels)
+        kinds: Labels = data.columns["group"] if self.grouped else torch.searchsorted(self._present, data.labels)
+        return kinds
 
     @cached_property
     def _present(self) -> Labels:
-        return torch.cat([self.some.labels, self.known.labels]).unique()
+        present: Labels = torch.cat([self.some.labels, self.known.labels]).unique()
+        return present
 
     @cached_property
     def logits(self) -> Tensor:

@@ -21,7 +21,8 @@ def data() -> None:
 def list_data(root: Path | None, as_json: bool) -> None:
     """List the named data sets, whether they are on this machine, and the other ways to name data."""
     from featlab.datasets.catalog import PLACES
-    from featlab.datasets.sources import SOURCES, data_root
+    from featlab.datasets.sources import SOURCES
+    from featlab.fetching import data_root
     from featlab.plugins import registry
 
     folder = data_root(root)

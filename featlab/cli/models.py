@@ -48,8 +48,8 @@ def models(context: click.Context, root: Path | None, as_json: bool) -> None:
         for name, each in PUBLISHED.items()
     }
     if as_json:
-        facts = {"zoo": cards, "published": published, "architectures": architectures(), "specs": SPECS}
-        click.echo(json.dumps(facts))
+        known = {"zoo": cards, "published": published, "architectures": architectures(), "specs": SPECS}
+        click.echo(json.dumps(known))
         return
     write_zoo(cards)
     click.echo("\npretrained, fetched on demand:")

@@ -66,6 +66,8 @@ class Dataset:
     """Labelled images, stored as uint8 or float32 and read by rows as float32 in [0, 1].
 
     `columns` holds further whole numbers per row (for instance `source_index`), `facts` what is known about the origin.
+    A column `group`, whose names are `facts["groups"]`, sorts classes into few groups: an audit then asks features to
+    tell these apart, where there are too few images of each class.
     Raises ValueError where shapes, types, labels or values in memory are not as they should be.
     """
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from featlab.files import write_text
 from featlab.report.charts import NARROW, WIDE
-from featlab.report.pictures import Picture, data_uri, slug, to_png, zoom_to
+from featlab.report.pictures import Picture, data_uri, shrunk, slug, to_png, zoom_to
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -199,7 +199,7 @@ def _anchors(sections: Sequence[Section]) -> list[str]:
 
 
 def _image_uri(image: Tensor) -> str:
-    return data_uri(to_png(image[None], zoom=zoom_to(image)))
+    return data_uri(to_png(shrunk(image[None]), zoom=zoom_to(image)))
 
 
 @cache
@@ -213,5 +213,6 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     made.filters["image_uri"] = _image_uri
+    made.tests["fine"] = lambda image: zoom_to(image) == 1
     made.tests["of_kind"] = lambda block, kind: type(block).__name__ == kind
     return made

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -21,6 +22,9 @@ COLD, HOT = (33, 102, 172), (178, 24, 43)
 
 SIDE = 84
 """Small images are enlarged by a whole factor, without blur, to at least so many pixels."""
+
+WIDEST = 144
+"""On a page larger images are shrunk to so many pixels, so that one of photographs stays a few megabytes."""
 
 LABEL_HEIGHT, NOTE_HEIGHT, GAP = 20, 15, 4
 """Pixels of a saved sheet: of the line above each row, of the line of small text under it, and between images."""
@@ -150,6 +154,16 @@ def data_uri(png: bytes) -> str:
 def zoom_to(images: Tensor, *, side: int = SIDE) -> int:
     """Return the smallest whole zoom at which images are at least `side` pixels wide."""
     return max(1, math.ceil(side / images.shape[-1]))
+
+
+def shrunk(images: Tensor, *, side: int = WIDEST) -> Tensor:
+    """Return (n, C, H, W) images with no side longer than `side`, by averages; small ones as they are."""
+    height, width = images.shape[-2:]
+    longest = max(height, width)
+    if longest <= side:
+        return images
+    size = [max(1, round(each * side / longest)) for each in (height, width)]
+    return F.interpolate(images.float(), size, mode="bilinear", antialias=True).clamp(0, 1)
 
 
 def sheet(picture: Picture) -> bytes:

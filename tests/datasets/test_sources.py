@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from featlab.datasets.dataset import digest
-from featlab.datasets.sources import SOURCES, Mirror, Source, data_root, get, open_source
+from featlab.datasets.sources import SOURCES, Mirror, Source, get, open_source
+from featlab.fetching import data_root
 
 
 def arrays(seed=0):

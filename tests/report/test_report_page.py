@@ -142,6 +142,15 @@ def test_words_are_never_tags(words):
     assert "".join(hostile.text).count(words) == "".join(tame.text).count("tame")
 
 
+def test_photographs_are_drawn_small_and_smooth_and_small_pictures_by_whole_pixels():
+    for side, fine, shown in ((8, False, 88), (224, True, 144)):
+        rows = (("row", torch.rand(1, 3, side, side)),)
+        html = render(Page("t", "l", (Section("s", (Picture("p", "c", rows),)),)))
+        tag = re.search(r'<img( class="fine")? src="data:image/png;base64,([^"]*)"', html)
+        assert bool(tag[1]) == fine
+        assert Image.open(io.BytesIO(base64.b64decode(tag[2]))).size == (shown, shown)
+
+
 def test_drawings_in_the_page_are_well_formed(result):
     drawings = re.findall(r"<svg .*?</svg>", render(central_page(result, [])), flags=re.DOTALL)
     assert len(drawings) == 2 * 3 + len(result["checks"])

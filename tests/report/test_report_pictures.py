@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from featlab.report import Picture, saliency_images, saliency_scale, save_png, to_png
-from featlab.report.pictures import COLD, GAP, HOT, LABEL_HEIGHT, NOTE_HEIGHT, data_uri, slug, zoom_to
+from featlab.report.pictures import COLD, GAP, HOT, LABEL_HEIGHT, NOTE_HEIGHT, WIDEST, data_uri, shrunk, slug, zoom_to
 
 
 def decode(png):
@@ -51,6 +51,16 @@ def test_half_precision_and_transposed_memory_are_drawn_the_same():
 
 def test_the_zoom_is_whole_and_large_enough():
     assert [zoom_to(torch.zeros(1, 1, side, side)) for side in (28, 32, 84, 224)] == [3, 3, 1, 1]
+
+
+def test_large_images_are_shrunk_by_averages_and_small_ones_stay():
+    small = torch.rand(2, 3, WIDEST, WIDEST)
+    assert shrunk(small) is small
+    stripes = torch.zeros(1, 1, 2 * WIDEST, WIDEST)
+    stripes[..., ::2, :] = 1  # Thinned out without averages they would become one of the two colours.
+    found = shrunk(stripes)
+    assert found.shape == (1, 1, WIDEST, WIDEST // 2)
+    torch.testing.assert_close(found[..., 2:-2, :], torch.full_like(found[..., 2:-2, :], 0.5), atol=0.01, rtol=0)
 
 
 def test_a_data_uri_holds_the_file():
