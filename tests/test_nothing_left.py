@@ -12,6 +12,7 @@ from featlab.audit import Limits
 from featlab.audit import run as running
 from featlab.features.flips import flips
 from featlab.features.saliency import METHODS
+from featlab.models import layer_shapes
 from featlab.testing.models import Kept
 
 from audit_cases import lights, subject_of, trained
@@ -35,7 +36,9 @@ LOOKS = {
         fl.extractor(model, "0"), (IMAGES, LABELS), within=BALL, steps=2, resamples=4
     ),
     "saliency": lambda model: [method(model, IMAGES, LABELS) for method in METHODS.values()],
-    "saliency table": lambda model: fl.saliency_table(model, IMAGES[:2], LABELS[:2], methods={"g": METHODS["grad-cam"]}),
+    "saliency table": lambda model: fl.saliency_table(
+        model, IMAGES[:2], LABELS[:2], methods={"g": METHODS["grad-cam"]}
+    ),
     "class gradients": lambda model: fl.class_gradients(model, IMAGES, within=BALL, draws=2),
     "visualize": visualized,
     "visualize, unlike": lambda model: visualized(model, reference=IMAGES[:2]),
@@ -52,7 +55,7 @@ LOOKS = {
     "flips": lambda model: flips(model, IMAGES, IMAGES.flip(0)),
     "evaluate": lambda model: fl.evaluate(model, (IMAGES, LABELS), within=BALL, suite="quick"),
     "frames": lambda model: list(fl.ascend(fl.pgd(model, IMAGES, LABELS, within=BALL, steps=2, step_size=0.1))),
-    "layer shapes": lambda model: fl.models.layer_shapes(model),
+    "layer shapes": layer_shapes,
 }
 
 
