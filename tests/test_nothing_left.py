@@ -12,6 +12,7 @@ from featlab.audit import Limits
 from featlab.audit import run as running
 from featlab.features.flips import flips
 from featlab.features.saliency import METHODS
+from featlab.models import layer_shapes
 from featlab.testing.models import Kept
 
 from audit_cases import lights, subject_of, trained
@@ -54,7 +55,7 @@ LOOKS = {
     "flips": lambda model: flips(model, IMAGES, IMAGES.flip(0)),
     "evaluate": lambda model: fl.evaluate(model, (IMAGES, LABELS), within=BALL, suite="quick"),
     "frames": lambda model: list(fl.ascend(fl.pgd(model, IMAGES, LABELS, within=BALL, steps=2, step_size=0.1))),
-    "layer shapes": fl.models.layer_shapes,
+    "layer shapes": layer_shapes,
 }
 
 

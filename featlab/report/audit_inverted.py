@@ -89,10 +89,11 @@ def _compared(first: Audit, second: Audit) -> str:
     for audit, wins in ((first, [nearer(a, b) for a, b in pairs]), (second, [nearer(b, a) for a, b in pairs])):
         names = [NAMES[each.name] for (each, _), won in zip(pairs, wins, strict=True) if won]
         if names:
-            said.append(f"{audit.label}'s inversions look clearly more like the sources by {listed(names)}")
+            said.append(f"the inversions of {audit.label} look clearly more like the sources by {listed(names)}")
     if not said:
         return "Whose inversions look more like the sources cannot be told from so few images."
-    return f"{'; '.join(said)}, with intervals apart."
+    text = f"{'; '.join(said)}, with intervals apart."
+    return text[:1].upper() + text[1:]
 
 
 def _pictures(audits: Audits) -> Picture:

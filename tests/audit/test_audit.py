@@ -45,6 +45,9 @@ def test_every_part_is_found_and_is_plain(kept):
     assert len(found.features.rows) == SMALL.units
     assert sum(found.features.counts.values()) == SMALL.units
     assert [each.spec for each in found.features.others] == ["linf:eps=0.1"]
+    assert [each.name for each in found.inverted.measures] == ["representation", "psnr"]  # Of 8 x 8 pixels.
+    assert found.inverted.n == SMALL.inversions
+    assert found.inverted.source.shape == found.inverted.start.shape == found.inverted.found.shape
     assert {row.name for row in found.layers.rows} >= {"penultimate", "logits"}
     if found.flipped.groups:
         assert sum(group.share.value for group in found.flipped.groups) == pytest.approx(1)
