@@ -27,13 +27,11 @@ TRAINED = {
 
 def leakage_table(result: Row) -> Group:
     """Return the accuracy of every probe, to print with rich."""
-    rows = [
-        (
-            f"on {title}",
-            [*(cell(accuracy(row["probes"][name]["test"])) for row in _judged(result)), _fresh(result, name)],
-        )
-        for name, title in TRAINED.items()
-    ]
+
+    def cells(name: str) -> list[str]:
+        return [*(cell(accuracy(row["probes"][name]["test"])) for row in _judged(result)), _fresh(result, name)]
+
+    rows = [(f"on {title}", cells(name)) for name, title in TRAINED.items()]
     titles = [f"{row['features']} {SHORT.get(row['group'], row['group'])}" for row in _judged(result)]
     return Group(
         Text("Probes on some features, on true test images, in %", style="bold"),

@@ -90,7 +90,7 @@ def _table(checks: Sequence[Row], model: str) -> Table:
     for each in checks:
         if each["model"].startswith(model):
             exact, relation, numeric, tolerance, verdict = _cells(each)
-            cells = (each["claim"], exact, f"{relation} {numeric}", tolerance, each["how"], verdict)
+            cells = (each["claim"], exact, f"{relation}\N{NO-BREAK SPACE}{numeric}", tolerance, each["how"], verdict)
             groups.setdefault(each["model"], []).append(TableRow(cells, lead=not each["holds"]))
     columns = (
         Column("Formula"),
@@ -157,7 +157,13 @@ def _ellipses(found: Sequence[Row]) -> Chart:
         series.append(Curve("", ((0.0, 0.0), (each["gradient"][0], each["gradient"][1])), colour))
     cosines = ", ".join(f"eps {each['eps']:g}: {each['cosine']:.2f}" for each in found)
     drawing = Curves(
-        "ellipses", "Learned covariances in two dimensions", cosines, tuple(series), "x\N{SUBSCRIPT ONE}", "", even=True
+        "ellipses",
+        "Learned covariances in two dimensions",
+        f"Cosines of gradient and mean: {cosines}.",
+        tuple(series),
+        "x\N{SUBSCRIPT ONE}",
+        "x\N{SUBSCRIPT TWO}",
+        even=True,
     )
     caption = (
         f"Theorems 2 and 3: ellipses of the learned covariance; the rays are the gradient, whose cosine with the mean "
