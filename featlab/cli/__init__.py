@@ -31,7 +31,7 @@ COMMANDS = {
     "release": ("featlab.cli.release:release", "Write a net to ship, with its accuracies in its card."),
     "theory": ("featlab.cli.theory:theory", "Check the theorems on robust features against numbers."),
     "train": ("featlab.cli.train:train", "Train a standard or robust net."),
-    "transfer": ("featlab.cli.transfer:transfer", "Attacks across architectures, against what each learns from D_det."),
+    "transfer": ("featlab.cli.transfer:transfer", "How attacks transfer, against what nets learn from D_det."),
 }
 """Every command: where it is, and its line of help, so that `featlab --help` need not import it."""
 

@@ -20,7 +20,7 @@ from featlab.models.resnet import DEPTHS, resnet
 from featlab.names import lookup
 
 NETS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
-    {"small_cnn": small_cnn, "mlp": mlp} | {f"resnet{depth}": partial(resnet, depth) for depth in DEPTHS}
+    {"small_cnn": small_cnn, "mlp": mlp, **{f"resnet{depth}": partial(resnet, depth) for depth in DEPTHS}}
 )
 """featlab's own nets by name."""
 
