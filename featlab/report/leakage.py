@@ -65,7 +65,7 @@ def leakage_page(result: Row) -> Page:
         facts=facts(result),
         sections=(
             Section("What was seen", (*_seen(result), _dots(result))),
-            Section("Every probe", (_features(result), _numbers(result))),
+            Section("Every probe", (_features(result), *_numbers(result))),
             conditions(result),
         ),
     )
@@ -141,7 +141,7 @@ def _radii(row: Row) -> str:
     return f"{min(radii):.2f} to {max(radii):.2f}" if radii else ""
 
 
-def _numbers(result: Row) -> Table:
+def _numbers(result: Row) -> tuple[Table, ...]:
     columns = (Column("Trained on"), Column("True labels", True), Column("Counted as y + 1", True))
     groups = tuple(
         (
@@ -164,4 +164,4 @@ def _numbers(result: Row) -> Table:
     caption = "Accuracy of probes on the test images, with 95% intervals"
     if empty:
         caption += f". There are no {' and no '.join(empty)}"
-    return Table(caption, columns, groups)
+    return (Table(caption, columns, groups),) if groups else ()

@@ -14,7 +14,7 @@ from featlab.cli import main
 from featlab.intervals import Estimate
 from featlab.report.bugs import bugs_page
 from featlab.report.leakage import leakage_page
-from featlab.report.page import render
+from featlab.report.page import Verdicts, render
 from featlab.report.transfer import transfer_page
 
 TINY = """
@@ -102,8 +102,10 @@ def test_bug_or_feature(recipe, capsys, tmp_path):
     assert "other arguments (seed was 0 and is 1 now)" in said
     assert len(said.splitlines()) == 1
     for kind, sentence in (("features", "features of the data"), ("bugs", "bugs of this net")):
-        changed = {**found, "attacks": [{**pgd, "verdict": kind}, bugs]}
-        assert f"What PGD finds are {sentence}." in words(bugs_page(changed))
+        changed = bugs_page({**found, "attacks": [{**pgd, "verdict": kind}, {**bugs, "verdict": kind}]})
+        assert f"by both numbers, {sentence}." in words(changed)
+        (verdicts,) = (block for block in changed.sections[0].blocks if isinstance(block, Verdicts))
+        assert [item.seen for item in verdicts.items] == [kind == "features", kind == "bugs"]
 
 
 @pytest.mark.slow
