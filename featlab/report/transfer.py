@@ -77,8 +77,8 @@ def _seen(result: Row) -> tuple[Block, ...]:
         Verdicts((Verdict(CLAIM, result["verdict"] == "holds", f"{SAID[result['verdict']]} {_rho(result)}."),)),
         paragraph(
             Strong(f"{len(rows)} architectures"),
-            f" were trained on the source's D_det, {many(students, 'net')} of each, and judged on unchanged test images; "
-            "another net of each was trained on the data themselves and shown test images that were moved towards the "
+            f" were trained on the source's D_det, {many(students, 'net')} of each, and judged on unchanged test "
+            "images; another net of each was trained on the data themselves and shown test images that were moved towards the "
             f"next class for the source, which answers it on {measured(accuracy(result['reached']))} of them (",
             ILYAS,
             ", figure 3). The interval of rho is over the draw of the test images, not over training seeds; the "
