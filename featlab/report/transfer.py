@@ -78,8 +78,9 @@ def _seen(result: Row) -> tuple[Block, ...]:
         paragraph(
             Strong(f"{len(rows)} architectures"),
             f" were trained on the source's D_det, {many(students, 'net')} of each, and judged on unchanged test "
-            "images; another net of each was trained on the data themselves and shown test images that were moved towards the "
-            f"next class for the source, which answers it on {measured(accuracy(result['reached']))} of them (",
+            "images; another net of each was trained on the data themselves and shown test images that were moved "
+            f"towards the next class for the source, which answers it on {measured(accuracy(result['reached']))} of "
+            "them (",
             ILYAS,
             ", figure 3). The interval of rho is over the draw of the test images, not over training seeds; the "
             "probability by chance is the share of all orders of the architectures with so high a rho. The relation "
