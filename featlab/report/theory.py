@@ -25,7 +25,7 @@ from featlab.report.page import (
     paragraph,
 )
 from featlab.report.terminal import table
-from featlab.report.wording import duration, plain
+from featlab.report.wording import count, duration, plain
 
 ILYAS = Link("Ilyas et al. 2019", "https://arxiv.org/abs/1905.02175")
 GOH = Link("Goh 2019", "https://distill.pub/2019/advex-bugs-discussion/response-3/")
@@ -71,8 +71,8 @@ def theory_page(result: Row) -> Page:
         ),
         facts=(
             ("Formulas that hold", f"{sum(each['holds'] for each in checks)} of {len(checks)}"),
-            ("Samples", plain(result["settings"]["samples"])),
-            ("Dimension", plain(result["settings"]["dimension"])),
+            ("Samples", count(result["settings"]["samples"])),
+            ("Dimension", count(result["settings"]["dimension"])),
             ("Time", duration(result["seconds"])),
         ),
         sections=(

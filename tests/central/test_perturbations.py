@@ -188,6 +188,10 @@ def test_a_recipe_needs_three_architectures():
 
     shipped = recipes.read("perturbations", "fashion-mini", PerturbationRecipe)
     assert len(shipped.contenders) >= 5
+    other = shipped.inside("linf:eps=0.15")
+    assert other.threat_model == "linf:eps=0.15"
+    assert other.perturb.step_size == pytest.approx(0.15 * shipped.perturb.step_size / 1.5)
+    assert other.inner.step_size == pytest.approx(0.15 * shipped.inner.step_size / 1.5)
     table = {**vars(shipped), "contenders": shipped.contenders[:2]}
     with pytest.raises(ValueError, match="three architectures or more"):
         PerturbationRecipe(**table)
