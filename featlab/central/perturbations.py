@@ -75,6 +75,15 @@ class PerturbationRecipe:
         if len(names) < 3 or len(set(names)) < len(names):
             raise ValueError(f"contenders must be three architectures or more, each of its own name; got {names}")
 
+    def inside(self, spec: str) -> PerturbationRecipe:
+        """Return the recipe with another set, whose steps are as large for its radius as they were for the old one."""
+        new, old = (float(torch.as_tensor(threat_model(each).radius).max()) for each in (spec, self.threat_model))
+
+        def scaled(ascent: Ascent) -> Ascent:
+            return replace(ascent, step_size=ascent.step_size * new / old)
+
+        return replace(self, threat_model=spec, perturb=scaled(self.perturb), inner=scaled(self.inner))
+
 
 @dataclass(frozen=True, eq=False)
 class Bench:

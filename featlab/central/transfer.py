@@ -57,10 +57,7 @@ class Architectures:
         bench, contender = self.bench, self.bench.recipe.contenders[number]
         labels, wanted = bench.test_data.labels, moved.labels
         own = bench.net(f"{contender.name}", bench.train_data, seed=100 + number, net=contender.net)
-        students = [
-            bench.answers(self._student(number, again, built), bench.test_data)
-            for again in range(bench.recipe.students)
-        ]
+        students = [self._answered(number, again, built) for again in range(bench.recipe.students)]
         right = [answers == labels for answers in students]
         reached = bench.answers(own, moved) == wanted
         row: Row = {
@@ -76,10 +73,11 @@ class Architectures:
         }
         return row, (torch.stack(right).double().mean(dim=0), reached.double())
 
-    def _student(self, number: int, again: int, built: Dataset) -> Labels:
+    def _answered(self, number: int, again: int, built: Dataset) -> Labels:
+        """Return the answers to the test images of one net that was trained on D_det."""
         contender = self.bench.recipe.contenders[number]
         name, seed = f"{contender.name}_on_d_det_{again}", 200 + 10 * number + again
-        return self.bench.student(name, built, seed=seed, net=contender.net)
+        return self.bench.answers(self.bench.student(name, built, seed=seed, net=contender.net), self.bench.test_data)
 
 
 def correlation(learned: Tensor, fooled: Tensor, *, seed: int, resamples: int = 2000) -> tuple[Estimate, float]:

@@ -43,7 +43,7 @@ COMMANDS = {
     "task": ("featlab.cli.tasks:task", "Run any task, a plugin's too."),
     "theory": ("featlab.cli.theory:theory", "Check the theorems on robust features against numbers."),
     "train": ("featlab.cli.train:train", "Train a standard or robust net."),
-    "transfer": ("featlab.cli.transfer:transfer", "Attacks across architectures, against what each learns from D_det."),
+    "transfer": ("featlab.cli.transfer:transfer", "How attacks transfer, against what nets learn from D_det."),
     "translate": ("featlab.cli.tasks:translate", "The same picture as another class."),
     "visualize": ("featlab.cli.tasks:visualize", "What a unit responds to."),
 }

@@ -47,7 +47,10 @@ def choices(folder: str) -> Callable[[Callable[..., object]], Callable[..., obje
             "--recipe", default="fashion-mini", show_default=True, help="Name of a recipe, or a path ending in .toml."
         ),
         click.option(
-            "--threat-model", "spec", type=options.SPEC, help="In place of the recipe's, for example linf:eps=8/255."
+            "--threat-model",
+            "spec",
+            type=options.SPEC,
+            help="In place of the recipe's; its steps grow or shrink with the radius.",
         ),
         click.option(
             "--out", type=click.Path(path_type=Path, file_okay=False), default=Path(folder), show_default=True
@@ -92,7 +95,7 @@ def carried_out(
         if result is None:
             with bench.shop.cleaned(keep_sets=chosen.keep_sets):
                 found = {"conditions": terms, **found_by(bench)}
-            Run.open(chosen.out, terms).finish(found)
+                Run.open(chosen.out, terms).finish(found)
             result = json.loads(json.dumps(found))
     write(page(result), chosen.out / "report.html")
     if chosen.as_json:
@@ -106,14 +109,12 @@ def carried_out(
 
 def _bench(chosen: Chosen, progress: Progress) -> Bench:
     """Return the bench of an experiment: recipe, data, and the source that was given."""
-    from dataclasses import replace
-
     from featlab import datasets, models, recipes
     from featlab.central.perturbations import Bench, PerturbationRecipe
     from featlab.central.workshop import Workshop
 
     recipe = recipes.read("perturbations", chosen.recipe, PerturbationRecipe)
-    recipe = recipe if chosen.spec is None else replace(recipe, threat_model=chosen.spec)
+    recipe = recipe if chosen.spec is None else recipe.inside(chosen.spec)
     train_data = datasets.open_data(chosen.data, train=True, root=chosen.root, count=recipe.train_count or None)
     test_data = datasets.open_data(chosen.data, train=False, root=chosen.root, count=recipe.test_count or None)
     device = models.pick_device(chosen.device)

@@ -22,9 +22,13 @@ from featlab.models.resnet_v1 import resnet50_v1
 from featlab.names import lookup
 
 NETS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
-    {"small_cnn": small_cnn, "mlp": mlp}
-    | {f"resnet{depth}": partial(resnet, depth) for depth in DEPTHS}
-    | {"resnet50_v1": resnet50_v1, "efficientnet_lite0": efficientnet_lite0}
+    {
+        "small_cnn": small_cnn,
+        "mlp": mlp,
+        **{f"resnet{depth}": partial(resnet, depth) for depth in DEPTHS},
+        "resnet50_v1": resnet50_v1,
+        "efficientnet_lite0": efficientnet_lite0,
+    }
 )
 """featlab's own nets by name."""
 

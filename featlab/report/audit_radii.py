@@ -70,8 +70,8 @@ def _said(audit: Audit, audits: Audits) -> list[str | Strong]:
 
 def _curves(audit: Audit, audits: Audits) -> Chart:
     kinds = [kind for kind in COLOURS if any(row.verdict == kind for row in audit.features.rows)]
-    series = tuple(_curve(audit, row) for kind in kinds for row in audit.features.rows if row.verdict == kind)
-    series = tuple(each for each in series if each is not None)
+    made = [_curve(audit, row) for kind in kinds for row in audit.features.rows if row.verdict == kind]
+    series = tuple(each for each in made if each is not None)
     eps = audit.strength.eps
     reach = tuple((knot.eps, knot.gamma.value) for each in audits for row in _rows(each) for knot in row.curve)
     drawing = Curves(

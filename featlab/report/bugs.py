@@ -29,12 +29,12 @@ BLUE, VERMILION, GREEN, PURPLE, GREY = range(5)
 NAMES = {"pgd": "PGD", "non_transferable": "non-transferable attack"}
 SAID = {
     "features": "features of the data",
-    "between": "in between",
+    "between": "neither clearly the one nor the other",
     "bugs": "bugs of this net",
 }
 TRANSFER = (
-    ("reached", "The source itself answers the target", PURPLE),
-    ("transfer", "Independent nets answer the target", GREEN),
+    ("reached", "The source answers the target", PURPLE),
+    ("transfer", "Other nets answer the target", GREEN),
     ("transfer_noise", "Control: noise of equal length", GREY),
     ("transfer_clean", "Control: no perturbation", GREY),
     ("bystanders", "Nets that it was to spare", VERMILION),
@@ -83,15 +83,22 @@ def bugs_page(result: Row) -> Page:
     )
 
 
+CLAIMS = {
+    "pgd": ("features", "PGD's perturbations are made of features of the data."),
+    "non_transferable": ("bugs", "The attack that other nets withstand finds mere bugs of this net."),
+}
+"""What the papers say of each attack."""
+
+
 def _verdict(found: Row) -> Verdict:
-    name, kind = NAMES[found["attack"]], found["verdict"]
+    expected, claim = CLAIMS[found["attack"]]
     text = (
         f"Independent nets answer the target on {measured(accuracy(found['transfer']))} of the perturbed images, "
         f"{points(found['transfer_index'])} points more than in the stronger control. A fresh net trained on them gets "
         f"{measured(accuracy(found['test']))} of the true test images, {points(found['learning_index'])} points more "
-        "than in the stronger control."
+        f"than in the stronger control. So what it finds are, by both numbers, {SAID[found['verdict']]}."
     )
-    return Verdict(f"What {name} finds are {SAID[kind]}.", kind == "features", text)
+    return Verdict(claim, found["verdict"] == expected, text)
 
 
 def _indices(attacks: Sequence[Row]) -> Table:

@@ -77,10 +77,12 @@ class Curves:
         across, upwards = self._ticks((right - left) / (bottom - top))
         x = _place(across, left, right, log=self.x_log)
         y = _place(upwards, bottom, top)
-        for value in upwards:
+        # The ends of axes of one scale are where they must be, and need not be round numbers.
+        shown = [each[1:-1] if self.even else each for each in (across, upwards)]
+        for value in shown[1]:
             svg.line(root, [(left, y(value)), (right, y(value))], stroke=svg.MUTED if value == 0 else svg.LINE)
             svg.text(root, left - 8, y(value) + 4.5, f"{value:g}", anchor="end", fill=svg.MUTED)
-        for at, label in svg.thinned([(x(value), f"{value:g}") for value in across], room=8):
+        for at, label in svg.thinned([(x(value), f"{value:g}") for value in shown[0]], room=8):
             svg.line(root, [(at, bottom), (at, bottom + 4)], stroke=svg.MUTED)
             svg.text(root, at, bottom + 19, label, anchor="middle", fill=svg.MUTED)
         for value, label in self.verticals:

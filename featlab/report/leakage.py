@@ -27,13 +27,11 @@ TRAINED = {
 
 def leakage_table(result: Row) -> Group:
     """Return the accuracy of every probe, to print with rich."""
-    rows = [
-        (
-            f"on {title}",
-            [*(cell(accuracy(row["probes"][name]["test"])) for row in _judged(result)), _fresh(result, name)],
-        )
-        for name, title in TRAINED.items()
-    ]
+
+    def cells(name: str) -> list[str]:
+        return [*(cell(accuracy(row["probes"][name]["test"])) for row in _judged(result)), _fresh(result, name)]
+
+    rows = [(f"on {title}", cells(name)) for name, title in TRAINED.items()]
     titles = [f"{row['features']} {SHORT.get(row['group'], row['group'])}" for row in _judged(result)]
     return Group(
         Text("Probes on some features, on true test images, in %", style="bold"),
@@ -67,7 +65,7 @@ def leakage_page(result: Row) -> Page:
         facts=facts(result),
         sections=(
             Section("What was seen", (*_seen(result), _dots(result))),
-            Section("Every probe", (_features(result), _numbers(result))),
+            Section("Every probe", (_features(result), *_numbers(result))),
             conditions(result),
         ),
     )
@@ -143,7 +141,7 @@ def _radii(row: Row) -> str:
     return f"{min(radii):.2f} to {max(radii):.2f}" if radii else ""
 
 
-def _numbers(result: Row) -> Table:
+def _numbers(result: Row) -> tuple[Table, ...]:
     columns = (Column("Trained on"), Column("True labels", True), Column("Counted as y + 1", True))
     groups = tuple(
         (
@@ -166,4 +164,4 @@ def _numbers(result: Row) -> Table:
     caption = "Accuracy of probes on the test images, with 95% intervals"
     if empty:
         caption += f". There are no {' and no '.join(empty)}"
-    return Table(caption, columns, groups)
+    return (Table(caption, columns, groups),) if groups else ()

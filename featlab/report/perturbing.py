@@ -38,6 +38,7 @@ def facts(result: Row) -> tuple[tuple[str, str], ...]:
         ("Training images", count(known["data"]["train"])),
         ("Test images", count(known["data"]["test"])),
         ("Threat model", known["threat_model"]),
+        ("Seed", str(known["seed"])),
         ("Time", duration(result["seconds"])),
     )
 

@@ -25,7 +25,7 @@ from featlab.report.page import (
     paragraph,
 )
 from featlab.report.terminal import table
-from featlab.report.wording import duration, plain
+from featlab.report.wording import count, duration, plain
 
 ILYAS = Link("Ilyas et al. 2019", "https://arxiv.org/abs/1905.02175")
 GOH = Link("Goh 2019", "https://distill.pub/2019/advex-bugs-discussion/response-3/")
@@ -71,8 +71,8 @@ def theory_page(result: Row) -> Page:
         ),
         facts=(
             ("Formulas that hold", f"{sum(each['holds'] for each in checks)} of {len(checks)}"),
-            ("Samples", plain(result["settings"]["samples"])),
-            ("Dimension", plain(result["settings"]["dimension"])),
+            ("Samples", count(result["settings"]["samples"])),
+            ("Dimension", count(result["settings"]["dimension"])),
             ("Time", duration(result["seconds"])),
         ),
         sections=(
@@ -90,7 +90,7 @@ def _table(checks: Sequence[Row], model: str) -> Table:
     for each in checks:
         if each["model"].startswith(model):
             exact, relation, numeric, tolerance, verdict = _cells(each)
-            cells = (each["claim"], exact, f"{relation} {numeric}", tolerance, each["how"], verdict)
+            cells = (each["claim"], exact, f"{relation}\N{NO-BREAK SPACE}{numeric}", tolerance, each["how"], verdict)
             groups.setdefault(each["model"], []).append(TableRow(cells, lead=not each["holds"]))
     columns = (
         Column("Formula"),
@@ -157,7 +157,13 @@ def _ellipses(found: Sequence[Row]) -> Chart:
         series.append(Curve("", ((0.0, 0.0), (each["gradient"][0], each["gradient"][1])), colour))
     cosines = ", ".join(f"eps {each['eps']:g}: {each['cosine']:.2f}" for each in found)
     drawing = Curves(
-        "ellipses", "Learned covariances in two dimensions", cosines, tuple(series), "x\N{SUBSCRIPT ONE}", "", even=True
+        "ellipses",
+        "Learned covariances in two dimensions",
+        f"Cosines of gradient and mean: {cosines}.",
+        tuple(series),
+        "x\N{SUBSCRIPT ONE}",
+        "x\N{SUBSCRIPT TWO}",
+        even=True,
     )
     caption = (
         f"Theorems 2 and 3: ellipses of the learned covariance; the rays are the gradient, whose cosine with the mean "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Group
 from rich.text import Text
 
-from featlab.report.audit_words import NARROW_TO, number
+from featlab.report.audit_words import NARROW_TO, many, number
 from featlab.report.page import (
     Block,
     Chart,
@@ -64,7 +64,7 @@ def transfer_page(result: Row) -> Page:
         facts=facts(result),
         sections=(
             Section("What was seen", _seen(result)),
-            Section("Every architecture", (_numbers(result), _nets(result))),
+            Section("Every architecture", (_learned(result), _fooled(result), _nets(result))),
             conditions(result),
         ),
     )
@@ -77,9 +77,10 @@ def _seen(result: Row) -> tuple[Block, ...]:
         Verdicts((Verdict(CLAIM, result["verdict"] == "holds", f"{SAID[result['verdict']]} {_rho(result)}."),)),
         paragraph(
             Strong(f"{len(rows)} architectures"),
-            f" were trained on the source's D_det, {students} nets of each, and judged on unchanged test images; "
-            "another net of each was trained on the data themselves and shown test images that were moved towards the "
-            f"next class for the source, which answers it on {measured(accuracy(result['reached']))} of them (",
+            f" were trained on the source's D_det, {many(students, 'net')} of each, and judged on unchanged test "
+            "images; another net of each was trained on the data themselves and shown test images that were moved "
+            f"towards the next class for the source, which answers it on {measured(accuracy(result['reached']))} of "
+            "them (",
             ILYAS,
             ", figure 3). The interval of rho is over the draw of the test images, not over training seeds; the "
             "probability by chance is the share of all orders of the architectures with so high a rho. The relation "
@@ -99,6 +100,8 @@ def _scatter(result: Row) -> Chart:
         groups,
         "accuracy on true test images after training on D_det, %",
         "attacks that reach their target, %",
+        size=7,
+        counted=False,
     )
     return Chart(drawing, f"Each mark is an architecture. {_rho(result)}.")
 
@@ -109,18 +112,8 @@ def _spot(row: Row) -> Spot:
     return Spot(100 * learned.accuracy, 100 * reached.accuracy, tip)
 
 
-def _numbers(result: Row) -> Table:
-    columns = (
-        Column("Architecture"),
-        Column("Clean", True),
-        Column("On D_det", True),
-        Column("Each net on D_det", True),
-        Column("Counted as y + 1", True),
-        Column("Transfer", True),
-        Column("Noise instead", True),
-        Column("Wrong in any way", True),
-    )
-    keys = ("shifted", "transfer", "transfer_noise", "fooled")
+def _learned(result: Row) -> Table:
+    titles = ("Trained on the data", "Trained on D_det", "Each net of these", "Counted as y + 1")
     rows = tuple(
         TableRow(
             (
@@ -128,12 +121,28 @@ def _numbers(result: Row) -> Table:
                 measured(accuracy(row["clean"])),
                 measured(accuracy(row["learned"])),
                 ", ".join(f"{each['accuracy']:.1%}" for each in row["learned_each"]),
-                *(measured(accuracy(row[key])) for key in keys),
+                measured(accuracy(row["shifted"])),
             )
         )
         for row in sorted(result["architectures"], key=lambda row: -row["learned"]["accuracy"])
     )
-    return Table("Shares of the test images with 95% intervals, the best learner first", columns, (("", rows),))
+    columns = (Column("Architecture"), *(Column(title, True) for title in titles))
+    return Table("Accuracy on the test images with 95% intervals, the best learner first", columns, (("", rows),))
+
+
+def _fooled(result: Row) -> Table:
+    titles = {
+        "transfer": "Answers the target",
+        "transfer_noise": "With noise of equal length",
+        "fooled": "Wrong in any way",
+    }
+    rows = tuple(
+        TableRow((row["name"], *(measured(accuracy(row[key])) for key in titles)))
+        for row in sorted(result["architectures"], key=lambda row: -row["transfer"]["accuracy"])
+    )
+    columns = (Column("Architecture"), *(Column(title, True) for title in titles.values()))
+    caption = "The source's adversarial examples with 95% intervals, the most fooled first"
+    return Table(caption, columns, (("", rows),))
 
 
 def _nets(result: Row) -> Table:
