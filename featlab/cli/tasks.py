@@ -36,7 +36,7 @@ GIVEN: Mapping[str, Callable[..., Any]] = {
         "--spoil",
         multiple=True,
         metavar="WAY=SIZE",
-        help="Spoil the images first: noise=0.3, blur=1.5 or shrink=2; may be repeated.",
+        help="Spoil the images first: noise=0.3, blur=1.5, shrink=2 or outline=0.2; may be repeated.",
     ),
     "as_is": click.option("--as-is", is_flag=True, help="Leave pictures the size that they have."),
     "classes": click.option(
@@ -189,7 +189,7 @@ def _run(
         "command": errand.name,
         "models": {} if net is None else {model: net.hash()},
         "data": None if data is None else {"name": data.name, "sha256": data.sha256},
-        "options": {key: str(value) for key, value in errand.chosen.items()},
+        "options": {key: str(value) for key, value in errand.chosen.items() if key not in SHARED},
         **errand.asked.record(),
         "animate": animate,
         "device": "cpu" if net is None else net.device.type,
