@@ -85,7 +85,7 @@ def command_of(name: str) -> click.Command:
     fields, words = fields_of(maker), words_of(maker)
     taken = {field.name for field in fields}
 
-    def run(**given: Any) -> None:
+    def _told(**given: Any) -> None:
         chosen = {key: given.pop(f"task_{key}") for key in taken.difference(SHARED)}
         chosen = {key: value for key, value in chosen.items() if value is not None}
         chosen |= {key: given[key] for key in taken.intersection(SHARED) if given[key] is not None}
@@ -93,8 +93,8 @@ def command_of(name: str) -> click.Command:
         _run(Errand(name, maker, words, chosen, Asked(**asked)), **given)
 
     for decorate in reversed([*_common(words), *(_flag(field) for field in fields if field.name not in SHARED)]):
-        run = decorate(run)
-    return click.command(name, help=inspect.getdoc(maker))(run)
+        _told = decorate(_told)
+    return click.command(name, help=inspect.getdoc(maker))(_told)
 
 
 EMPTY: Mapping[str, Any] = {

@@ -27,7 +27,8 @@ NAMES = sorted(
 def test_every_task_holds_the_kit(name):
     for place, shape in enumerate(SHAPES.get(name, [(3, 8, 8), (1, 10, 8)])):
         images = IMAGES[name][place] if name in IMAGES else None
-        trying = Trying(options=OPTIONS.get(name, {}), shapes=(shape,), images=images)
+        exempt = ["solution-improves"] if name == "worst-of" else []  # It never tries the start.
+        trying = Trying(options=OPTIONS.get(name, {}), shapes=(shape,), images=images, exempt=exempt)
         for judged in judge_installed(name, trying):
             assert {v.law: v.reason for v in judged.verdicts if v.outcome == "fail"} == {}
 
