@@ -258,7 +258,9 @@ def _spoilt(images: Tensor, ways: Sequence[str], seed: int) -> Tensor:
     for way in ways:
         name, _, text = way.partition("=")
         if name not in SPOILING or not text:
-            raise click.UsageError(f"--spoil is noise=DEVIATION, blur=PIXELS or shrink=FACTOR; got {way!r}")
+            raise click.UsageError(
+                f"--spoil is noise=DEVIATION, blur=PIXELS, shrink=FACTOR or outline=LEVEL; got {way!r}"
+            )
         size = read_value(text, int if name == "shrink" else float, what=f"--spoil {name}")
         if not 0 < size < float("inf"):
             raise click.UsageError(f"--spoil {name} must be more than 0; got {text}")
@@ -292,7 +294,21 @@ def _shrunk(images: Tensor, factor: int, seed: int) -> Tensor:
     return F.avg_pool2d(images, factor)
 
 
+def _outlined(images: Tensor, threshold: float, seed: int) -> Tensor:
+    """Return white outlines on black: pixels above the threshold beside pixels below, channel by channel."""
+    import torch.nn.functional as F
+
+    del seed
+    bright = (images > threshold).float()
+    return bright * F.max_pool2d(1 - bright, 3, stride=1, padding=1)
+
+
 NOISE = 51
 """The purpose of the random numbers of noise."""
 
-SPOILING: Mapping[str, Callable[[Tensor, Any, int], Tensor]] = {"noise": _noisy, "blur": _blurred, "shrink": _shrunk}
+SPOILING: Mapping[str, Callable[[Tensor, Any, int], Tensor]] = {
+    "noise": _noisy,
+    "blur": _blurred,
+    "shrink": _shrunk,
+    "outline": _outlined,
+}

@@ -36,7 +36,7 @@ GIVEN: Mapping[str, Callable[..., Any]] = {
         "--spoil",
         multiple=True,
         metavar="WAY=SIZE",
-        help="Spoil the images first: noise=0.3, blur=1.5 or shrink=2; may be repeated.",
+        help="Spoil the images first: noise=0.3, blur=1.5, shrink=2 or outline=0.2; may be repeated.",
     ),
     "as_is": click.option("--as-is", is_flag=True, help="Leave pictures the size that they have."),
     "classes": click.option(
@@ -85,7 +85,7 @@ def command_of(name: str) -> click.Command:
     fields, words = fields_of(maker), words_of(maker)
     taken = {field.name for field in fields}
 
-    def run(**given: Any) -> None:
+    def _told(**given: Any) -> None:
         chosen = {key: given.pop(f"task_{key}") for key in taken.difference(SHARED)}
         chosen = {key: value for key, value in chosen.items() if value is not None}
         chosen |= {key: given[key] for key in taken.intersection(SHARED) if given[key] is not None}
@@ -93,8 +93,8 @@ def command_of(name: str) -> click.Command:
         _run(Errand(name, maker, words, chosen, Asked(**asked)), **given)
 
     for decorate in reversed([*_common(words), *(_flag(field) for field in fields if field.name not in SHARED)]):
-        run = decorate(run)
-    return click.command(name, help=inspect.getdoc(maker))(run)
+        _told = decorate(_told)
+    return click.command(name, help=inspect.getdoc(maker))(_told)
 
 
 EMPTY: Mapping[str, Any] = {
@@ -189,7 +189,7 @@ def _run(
         "command": errand.name,
         "models": {} if net is None else {model: net.hash()},
         "data": None if data is None else {"name": data.name, "sha256": data.sha256},
-        "options": {key: str(value) for key, value in errand.chosen.items()},
+        "options": {key: str(value) for key, value in errand.chosen.items() if key not in SHARED},
         **errand.asked.record(),
         "animate": animate,
         "device": "cpu" if net is None else net.device.type,

@@ -34,7 +34,7 @@ class Film:
     def add(self, images: Images) -> None:
         """Take a frame, (batch, 1 or 3, height, width) in [0, 1], if its turn has come."""
         if self.seen % self.stride == 0:
-            self.frames.append((images[:SHOWN].detach().cpu() * 255).round().to(torch.uint8))
+            self.frames.append(_bytes(images))
         self.seen += 1
         if len(self.frames) >= 2 * FRAMES:
             self.frames, self.stride = self.frames[::2], 2 * self.stride
@@ -42,7 +42,7 @@ class Film:
     def webp(self, last: Images) -> bytes:
         """Return the animation, which ends with the images `last` and stays there; it begins anew for ever."""
         chosen = self.frames[:: max(1, -(-len(self.frames) // FRAMES))]
-        pictures = [_side_by_side(frame.float() / 255) for frame in [*chosen, last[:SHOWN].detach().cpu() * 1.0]]
+        pictures = [_side_by_side(frame) for frame in [*chosen, _bytes(last)]]
         file, times = io.BytesIO(), [EACH] * len(chosen) + [LAST]
         pictures[0].save(
             file, format="WEBP", save_all=True, append_images=pictures[1:], duration=times, loop=0, quality=85
@@ -50,10 +50,15 @@ class Film:
         return file.getvalue()
 
 
-def _side_by_side(images: Images) -> Image.Image:
-    """Return images in a row, enlarged without blur."""
+def _bytes(images: Images) -> Tensor:
+    """Return the first few images as bytes."""
+    return (images[:SHOWN].detach().cpu() * 255).round().to(torch.uint8)
+
+
+def _side_by_side(images: Tensor) -> Image.Image:
+    """Return images of bytes in a row, enlarged without blur."""
     zoom, (count, _, height, width) = zoom_to(images), images.shape
-    pixels = (images.expand(-1, 3, -1, -1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    pixels = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous()
     strip = Image.new("RGB", (count * (width * zoom + GAP) - GAP, height * zoom), "white")
     for place, image in enumerate(pixels):
         tile = Image.fromarray(image.numpy()).resize((width * zoom, height * zoom), Image.Resampling.NEAREST)

@@ -197,3 +197,8 @@ def test_wrong_questions_are_refused(model, pictures, wanted):
         stylize(model, pictures, pictures[:2])
     with pytest.raises(ValueError, match="seeds for the classes 0, 1, 2, 3; got 7"):
         generate(model, torch.tensor([7]), seeds=seeds(model))
+
+
+def test_a_model_of_other_images_needs_other_seeds(model, wanted):
+    with pytest.raises(ValueError, match=r"seeds are of shape \(1, 28, 28\); give data of the model's kind"):
+        generate(model, wanted, grain=14)
