@@ -17,7 +17,7 @@ from benchmarks.rows import BENCHES, Conditions, Row, write
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("what", nargs=-1, required=True, type=click.Choice([*BENCHES, "tables"]))
-@click.option("--quick", is_flag=True, help="Small sizes and few rounds: about two minutes for everything.")
+@click.option("--quick", is_flag=True, help="Small sizes and few rounds: about four minutes for everything.")
 @click.option("--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the rows to this file.")
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
 @click.option("--threads", type=click.IntRange(min=1), help="So many threads on the CPU; PyTorch's own number without.")

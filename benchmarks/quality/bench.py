@@ -11,7 +11,7 @@ from benchmarks.quality.tasks import TASKS
 from benchmarks.rows import Row
 from featlab.report.pictures import Picture, save_png
 
-COUNT, QUICK_COUNT = 400, 80
+COUNT, QUICK_COUNT = 200, 80
 """So many test images; distances in the judge's 64 features need more images than that."""
 COLUMNS = 10
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -25,7 +27,8 @@ def frechet_distance(features: Features, others: Features, *, groups: int = 20, 
             f"the Fréchet distance of {both[0].shape[1]} features needs more examples than that in each set; got "
             f"{len(both[0])} and {len(both[1])}: take more images, or the kernel distance"
         )
-    return jackknife(frechet, both, groups=groups, seed=seed)
+    found = jackknife(frechet, both, groups=groups, seed=seed)
+    return replace(found, low=max(0.0, found.low))
 
 
 def kernel_distance(features: Features, others: Features, *, groups: int = 20, seed: int = 0) -> Estimate:

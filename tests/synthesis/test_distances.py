@@ -50,6 +50,12 @@ def test_frechet_of_a_set_with_itself_is_zero_with_dead_features_too():
     assert fl.frechet_distance(rows, rows).value == pytest.approx(0, abs=1e-12)
 
 
+def test_no_interval_of_a_squared_distance_goes_below_zero():
+    found = fl.frechet_distance(normal(30, 3, seed=0), normal(30, 3, seed=1))
+    assert found.low == 0.0
+    assert found.high > 2 * found.value  # to both sides by as much, before it is cut
+
+
 def test_kernel_distance_is_the_mean_over_pairs():
     first, second = normal(4, 3, seed=0), normal(5, 3, seed=1)
 
