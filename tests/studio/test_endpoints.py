@@ -173,6 +173,12 @@ def test_a_model_without_a_data_set_has_no_samples(studio_of):
     assert find(model, "penultimate:5").unit == 5
 
 
+def test_a_model_of_something_else_is_refused(studio_of):
+    model = fl.Classifier(torch.nn.Linear(5, 2), mean=0, std=1, classes=("a", "b"), shape=(5,))
+    with pytest.raises(ValueError, match=r"only models of pictures .* can paint; rows takes \(5,\)"):
+        studio_of({"rows": model})
+
+
 def test_a_plugin_that_cannot_be_offered_says_why(studio_of, models, monkeypatch):
     from dataclasses import replace
 
