@@ -38,7 +38,7 @@ def address(browser, tmp_path_factory):
 def hand(browser, address, request):
     """A hand at the page, opened; afterwards nothing was asked for elsewhere, and nothing failed."""
     with handed(browser, address, **getattr(request, "param", {})) as found:
-        found.page.set_default_timeout(15_000)
+        found.page.set_default_timeout(40_000)  # Of a machine that does a lot besides.
         found.open()
         yield found
         assert {urlsplit(url).hostname for url in found.asked_for if not url.startswith(("blob:", "data:"))} == {

@@ -18,6 +18,7 @@ def test_a_neuron_is_chosen_by_its_picture_and_painted(hand, tmp_path):
     hand.page.locator(".units.all .unit").nth(9).click()
     assert not hand.page.locator("#gallery").is_visible()
     assert hand.page.locator(".chosen-unit strong").inner_text() == "penultimate:9"
+    hand.set("steps", 10)
     hand.draw((6, 14), (22, 14))
     hand.rest(1)
     assert strokes(hand, tmp_path)[0]["target"] == {"unit": "penultimate:9"}
