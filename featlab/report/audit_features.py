@@ -85,8 +85,8 @@ def _kinds(audit: Audit) -> list[str]:
     said = []
     if found.grouped:
         said.append(
-            f"The data name groups of classes, as they have too few images of each class: features are asked to tell "
-            f"apart {listed(found.kinds)}."
+            "The data name groups of classes, as they have too few images of each class: features are asked to tell "
+            f"{found.kinds[0]} from {listed(found.kinds[1:])}."
         )
     if found.middle < FEW:
         what = "group" if found.grouped else "class"

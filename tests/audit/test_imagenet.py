@@ -69,5 +69,5 @@ def test_an_audit_goes_through_and_fills_the_page(tmp_path):
     assert found.strength.robust.accuracy <= found.strength.before.accuracy
     write(audit_page([found]), tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "animals and things and plants" in page
+    assert "tell animals from things and plants" in page
     assert found.features.layer == "penultimate"
