@@ -15,7 +15,9 @@ from .averages import expectation as expectation
 from .comparison import Alignment as Alignment
 from .comparison import alignment as alignment
 from .comparison import compare_sets as compare_sets
+from .datasets import ClassSeeds as ClassSeeds
 from .datasets import Dataset as Dataset
+from .datasets import fit_seeds as fit_seeds
 from .datasets import load_data as load_data
 from .datasets import open_data as open_data
 from .distortion import Distortions as Distortions
@@ -54,7 +56,9 @@ from .models import Classifier as Classifier
 from .models import Layer as Layer
 from .models import build as build
 from .models import head_of as head_of
+from .models import layers_of as layers_of
 from .models import load as load
+from .models import reading as reading
 from .models import save as save
 from .objectives import Objective as Objective
 from .objectives import activation as activation
