@@ -149,6 +149,7 @@ def distinct(
         raise ValueError("an image can be unlike others only where there are some: reference has none")
     if not weight >= 0:
         raise ValueError(f"weight must be >= 0, got {weight}")
+    reference = reference.unique(dim=0)  # An image that is given twice counts once.
     read = Layer(model, unit, pass_through=pass_through)
     both = _Beside(read, _Maps(model, layer or _own(model, read, reference)))
     with torch.no_grad():

@@ -40,10 +40,11 @@ def visualize(
     noise of that size first. `within` is the set about them, any image by default; steps of the box and of l2 follow
     the normalised gradient. `fourier` and `decorrelated` are any image too, described by numbers that lead to larger
     shapes and natural colours; there, steps of 1 to 5 are usual. With `lowest` the activation falls instead.
-    Several images of a unit that differ are made one after another: given those found so far as `reference`, (found,
-    ...), the score is that of `fl.distinct`, less `diversity` times what the image has in common with them in `layer`;
-    `fl.one_by_one` goes through them. A penalty on the pairs of a batch, as Olah et al. have it, would let one example
-    influence another, and make each image depend on how many are asked for.
+    Several images of a unit that differ are made one after another (`fl.one_by_one`), each given those found so far as
+    `reference`, (found, ...): the score is that of `fl.distinct`. The larger `diversity` is, the less an image has in
+    common with them. The likeness is that in `layer`, by default the unit's own or the last with several positions. A
+    penalty on the pairs of a batch, as Olah et al. have it, would let one example influence another, and make each
+    image depend on how many are asked for.
     Published for robust models at 224 pixels: step_size=1, steps=200, from noise; the defaults are for 28 to 32 pixels.
     Raises ValueError where `unit` is not the address of one unit.
     Source: Olah et al. 2017, "Feature Visualization"; Engstrom et al. 2019, section 4.2 (robust models, from noise).

@@ -99,6 +99,12 @@ def looks(model, layer, images):
     yield "interpolate", lambda: fl.maximize(fl.task("interpolate")(model, one, images[1:], points=2, steps=1))
     yield "add", lambda: fl.maximize(fl.task("add-feature")(model, one, "penultimate:1", steps=1))
     yield "rationalize", lambda: fl.maximize(fl.task("rationalize")(model, one, steps=1))
+    extract = fl.extractor(model, "penultimate")
+    yield "logits", lambda: fl.extractor(model, "logits")(one).detach()
+    yield "principal", lambda: fl.principal_directions(extract, data, count=1)(one).detach()
+    yield "dictionary", lambda: fl.sparse_dictionary(extract, data, width=4, epochs=1)[0](one).detach()
+    yield "kernel", lambda: fl.kernel_features(model, images, labels, count=1)(one).detach()
+    yield "table", lambda: fl.saliency_table(model, images, labels, methods={"gradient": slope})
 
 
 def alive():
@@ -110,11 +116,17 @@ def alive():
 @pytest.mark.slow
 def test_every_measure_and_task_works_and_leaves_nothing(case):
     model, layer, images = case
+    every = list(looks(model, layer, images))
+    try_all(model, every[:WHOLE])
+    if hasattr(model.net, "encoder"):
+        del model.net.encoder.layers[1:]  # Twelve alike take twelve times as long.
+    try_all(model, every[WHOLE:])
+
+
+def try_all(model, every):
     with Kept(model, training=False):
         before = alive()
-        for place, (name, look) in enumerate(looks(model, layer, images)):
-            if place == WHOLE and hasattr(model.net, "encoder"):
-                del model.net.encoder.layers[1:]  # Twelve alike take twelve times as long.
+        for name, look in every:
             found = look()
             if isinstance(found, torch.Tensor):
                 assert torch.isfinite(found).all(), name
