@@ -75,7 +75,7 @@ class Leakage:
         return share_of(self.bench.right(self.bench.student(f"on_{name}", data, seed=seed)))
 
     def _linear(self) -> list[Group]:
-        """Return the features of a linear classifier that was trained to be robust, those whose radius exceeds eps."""
+        """Return the features of a robustly trained linear classifier whose radius is large enough by its interval."""
         bench, within = self.bench, self.bench.within
         if within.order not in (1, 2, math.inf):
             return []  # Only in balls is a linear feature's robustness a formula.
@@ -86,10 +86,10 @@ class Leakage:
         # The logits' weights on the pixels themselves: normalisation divides by a standard deviation per channel.
         weight = _on_pixels(net, head.weight.detach().double().cpu())
         radii = linear_radius(weight, bench.test_data, within=within, seed=bench.shop.seed)
-        eps = float(torch.as_tensor(within.radius))
+        eps = bench.recipe.certified * float(torch.as_tensor(within.radius))
         robust = (radii.zero.low > eps).nonzero()[:, 0].tolist()
         facts = {"accuracy": share_of(bench.right(net)).record(), "of": len(weight), **_smallest(radii)}
-        return [Group("provably robust linear features", Layer(net, "logits"), robust, facts)]
+        return [Group(f"linear features, provably robust at eps {eps:g}", Layer(net, "logits"), robust, facts)]
 
     def _of_robust_net(self) -> list[Group]:
         """Return the robust units of a robust net, and its non-robust ones to compare with."""
@@ -111,7 +111,7 @@ class Leakage:
         )
         verdicts = found.verdicts()
         facts: Row = {"accuracy": share_of(bench.right(net)).record(), "of": len(units)}
-        kinds = {"robust": "robust units of a robust net", "non-robust": "non-robust units of the same net"}
+        kinds = {"robust": "robust units of a robust net", "non-robust": "non-robust units of that net"}
         return [
             Group(title, extract, [unit for unit, each in zip(units, verdicts) if each == kind], facts)
             for kind, title in kinds.items()

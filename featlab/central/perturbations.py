@@ -44,7 +44,8 @@ class PerturbationRecipe:
     images towards their targets. `peers` nets are those that perturbations are tried on, `bystanders` those that the
     non-transferable attack must not fool. Each of the `contenders` is trained on the data once and on the source's
     D_det `students` times. `robust` and `linear` train the nets whose features leak, by `inner`; of the robust net
-    `units` units are measured on `images` images. `train_count` and `test_count` take a balanced subset; 0 takes all.
+    `units` units are measured on `images` images; linear features count as robust whose radius is certainly `certified`
+    times that of the set (Goh 2019: half of it). `train_count` and `test_count` take a balanced subset; 0 takes all.
     """
 
     net: Net
@@ -61,6 +62,7 @@ class PerturbationRecipe:
     students: int = 2
     units: int = 24
     images: int = 100
+    certified: float = 0.5
     train_count: int = 0
     test_count: int = 0
     batch_size: int = 500
@@ -71,6 +73,8 @@ class PerturbationRecipe:
                 "peers, bystanders, students and units must be 1 or more and images 2 or more; got "
                 f"{self.peers}, {self.bystanders}, {self.students}, {self.units} and {self.images}"
             )
+        if not self.certified > 0:
+            raise ValueError(f"certified is a multiple > 0 of the set's radius, got {self.certified}")
         names = [each.name for each in self.contenders]
         if len(names) < 3 or len(set(names)) < len(names):
             raise ValueError(f"contenders must be three architectures or more, each of its own name; got {names}")

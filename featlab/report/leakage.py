@@ -32,18 +32,11 @@ def leakage_table(result: Row) -> Group:
         return [*(cell(accuracy(row["probes"][name]["test"])) for row in _judged(result)), _fresh(result, name)]
 
     rows = [(f"on {title}", cells(name)) for name, title in TRAINED.items()]
-    titles = [f"{row['features']} {SHORT.get(row['group'], row['group'])}" for row in _judged(result)]
+    titles = [f"{row['features']} {row['group'].partition(' of')[0].partition(',')[0]}" for row in _judged(result)]
     return Group(
         Text("Probes on some features, on true test images, in %", style="bold"),
         table(("trained", *titles, "fresh net"), rows),
     )
-
-
-SHORT = {
-    "provably robust linear features": "linear, robust",
-    "robust units of a robust net": "robust units",
-    "non-robust units of the same net": "non-robust units",
-}
 
 
 def _fresh(result: Row, name: str) -> str:
@@ -131,7 +124,10 @@ def _features(result: Row) -> Table:
         rows.append(TableRow((row["group"], chosen, measured(accuracy(row["accuracy"])), _radii(row))))
     titles = ("So many", "Accuracy of their net", "eps at which gamma is 0")
     columns = (Column("Features"), *(Column(title, True) for title in titles))
-    caption = "Features of a linear net are robust by a formula, units of a robust net as far as ascent found"
+    caption = (
+        "Features of a linear net are robust by a formula on the test images, units of a robust net as far as ascent "
+        f"found inside {result['conditions']['threat_model']} on training images"
+    )
     return Table(caption, columns, (("", tuple(rows)),))
 
 

@@ -140,8 +140,8 @@ def test_leakage(recipe, capsys, tmp_path):
     assert found["conditions"]["threat_model"] == "l2:eps=0.2"
     linear, robust, fragile = found["groups"]
     assert linear["features"] > 0  # So small a set leaves the features of a linear net provably robust.
-    assert linear["features"] == sum(radius > 0.2 for radius in linear["radii_low"])
-    assert {"robust units of a robust net", "non-robust units of the same net"} == {robust["group"], fragile["group"]}
+    assert linear["features"] == sum(radius > 0.1 for radius in linear["radii_low"])
+    assert {"robust units of a robust net", "non-robust units of that net"} == {robust["group"], fragile["group"]}
     assert set(linear["probes"]) == {"data", "d_rand", "d_rand_noise", "d_det", "d_det_noise"}
     for row in (linear, robust, fragile):
         if row["features"] == 0:
@@ -152,7 +152,7 @@ def test_leakage(recipe, capsys, tmp_path):
         assert row["leaks"]["d_rand"]["value"] == pytest.approx(leak)
     assert linear["probes"]["data"]["test"]["accuracy"] > 0.3  # These features do tell the classes apart.
     text = words(leakage_page(found))
-    assert "D_rand leaks through provably robust linear features." in text
+    assert "D_rand leaks through linear features, provably robust at eps 0.1." in text
     none = {**found, "groups": [{**row, "features": 0, "probes": None, "leaks": None} for row in found["groups"]]}
     assert "No feature was robust" in words(leakage_page(none))
 
