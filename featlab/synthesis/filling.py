@@ -93,11 +93,11 @@ def laplacian(height: int, width: int) -> Tensor:
     return joined.sum(dim=1).diag() - joined
 
 
-def hole_psnr(images: Images, others: Images, mask: Mask) -> Scores:
-    """Return the peak signal-to-noise ratio in the hole alone, in decibels, (batch,); NaN for an image without one."""
+def hole_error(images: Images, others: Images, mask: Mask) -> Scores:
+    """Return the root of the mean square of x' - x in the hole alone, (batch,); NaN for an image without one."""
     hole = hole_of(images, mask).expand_as(images)
-    error = torch.where(hole, images - others, 0.0).square().flatten(1).sum(dim=1) / hole.flatten(1).sum(dim=1)
-    return -10 * error.log10()
+    squares = torch.where(hole, images - others, 0.0).square().flatten(1).sum(dim=1)
+    return (squares / hole.flatten(1).sum(dim=1)).sqrt()
 
 
 def known_change(images: Images, others: Images, mask: Mask) -> Scores:
