@@ -1,7 +1,7 @@
 """How soon the studio answers a stroke, and how many frames it draws: `python -m benchmarks.studio`.
 
-A Chromium without a window paints strokes on the shipped robust net, on the CPU. Times are the page's own: from the event
-of the pointer to the moment at which a frame has been drawn. The machine should have nothing else to do.
+A Chromium without a window paints strokes on the shipped robust net, on the CPU. Times are the page's own: from the
+event of the pointer to the moment at which a frame has been drawn. The machine should have nothing else to do.
 """
 
 from __future__ import annotations
