@@ -17,7 +17,7 @@ ORDER = [
     {"freezing", "data", "recording", "ops"},
     {"threat_models"},
     {"rules", "adaptive", "sparse_adaptive", "smallest", "random_search", "objectives", "averages", "pictures"},
-    {"problem", "moving", "checks"},
+    {"problem", "moving", "checks", "following"},
     {"plugins", "models", "forms"},
     {"attacks"},
     {"engine"},

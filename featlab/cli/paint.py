@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 SCHEMES = ("zoo", "file", "torchvision", "timm", "robustness")
 """Models that a file of strokes may name: none of them runs code that the file brought along."""
 
-BOX = "X0,Y0,X1,Y1"
+BOX = "LEFT:TOP:RIGHT:BOTTOM"
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]  # Not generic before click 8.5.
-    """Four numbers with commas between them: two opposite corners, in pixels."""
+    """Four numbers with colons between them: a rectangle, in pixels."""
 
     name = BOX
 
@@ -31,7 +31,7 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]  # Not generic before 
     ) -> tuple[float, float, float, float]:
         """Return the numbers."""
         try:
-            x0, y0, x1, y1 = (float(part) for part in value.split(","))
+            x0, y0, x1, y1 = (float(part) for part in value.split(":"))
         except ValueError:
             self.fail(f"a box is written {BOX}, in pixels; got {value!r}", param, ctx)
         return x0, y0, x1, y1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from contextlib import closing
 
 import click
 
@@ -43,8 +44,8 @@ def studio(*, models: tuple[str, ...], data: str | None, port: int, no_browser: 
         if not no_browser:
             click.launch(url)
 
-    at = listening(port)
-    try:
-        serve(Catalog.load(models, data=data, device=device), at, ready=ready)
-    except KeyboardInterrupt:
-        click.echo("")
+    with closing(listening(port)) as at:  # First: a port that is taken is known before models are loaded.
+        try:
+            serve(Catalog.load(models, data=data, device=device), at, ready=ready)
+        except KeyboardInterrupt:
+            click.echo("")

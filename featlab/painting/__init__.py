@@ -16,7 +16,7 @@ from featlab.painting.sources import (
 from featlab.painting.steps import Frame, painted, replay, running
 from featlab.painting.strokes import MOST_STROKES, Painting, Stroke, usual_strength
 from featlab.painting.targets import PAINT, Target, ToClass, ToReference, ToUnit
-from featlab.painting.threads import few_threads
+from featlab.painting.threads import few_threads, is_small
 
 __all__ = [
     "MOST_BYTES",
@@ -39,6 +39,7 @@ __all__ = [
     "ToReference",
     "ToUnit",
     "few_threads",
+    "is_small",
     "painted",
     "picture_of",
     "replay",

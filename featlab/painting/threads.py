@@ -12,14 +12,19 @@ import torch
 from featlab.models import Classifier
 
 SMALL: Final = 3 * 64 * 64
-"""Values of an image up to which one thread is used."""
+"""Values of an image up to which it is small."""
+
+
+def is_small(model: Classifier) -> bool:
+    """Say whether a model's images are so small that a step is a matter of milliseconds."""
+    return math.prod(model.shape) <= SMALL
 
 
 @contextmanager
 def few_threads(*models: Classifier) -> Iterator[None]:
     """Run small nets with one thread in this block, wherever they are run, so that paintings are made in one way."""
     before = torch.get_num_threads()
-    small = all(math.prod(model.shape) <= SMALL for model in models)
+    small = all(map(is_small, models))
     torch.set_num_threads(1 if small else before)
     try:
         yield

@@ -35,15 +35,16 @@ class Api:
     jobs: Jobs
     canvases: Canvases
     units: UnitPictures
-    closing: threading.Event = field(default_factory=threading.Event)
+    closing: threading.Event
     connections: int = 0
     _uploading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
     @classmethod
     def of(cls, catalog: Catalog) -> Api:
         """Return the endpoints of a catalog."""
-        limits = catalog.limits
-        return cls(catalog, Jobs(limits), Canvases(limits), UnitPictures(limits.pictures))
+        limits, jobs, closing = catalog.limits, Jobs(catalog.limits), threading.Event()
+        units = UnitPictures(limits.pictures, jobs=jobs, closing=closing)
+        return cls(catalog, jobs, Canvases(limits), units, closing)
 
     def page(self, request: Request) -> Response:
         """Return the page."""

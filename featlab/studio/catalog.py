@@ -87,6 +87,8 @@ class Catalog:
         """Return a catalog of loaded models; `data` names a data set, by default the embedded one where it fits."""
         hosted = {}
         for name, model in models.items():
+            if len(model.shape) != 3 or model.shape[0] not in (1, 3):
+                raise ValueError(f"only models of pictures of 1 or 3 channels can paint; {name} takes {model.shape}")
             model.eval().requires_grad_(False)  # Nothing is left to freeze, so threads have nothing to restore.
             hosted[name] = Hosted(name, model, _fitting(model, data))
         return cls(hosted, limits or Limits())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import sys
 from collections.abc import Callable
@@ -70,6 +69,6 @@ def serve(catalog: Catalog, at: socket.socket, *, ready: Callable[[str], None]) 
         timeout_graceful_shutdown=1,
     )
     sys.setswitchinterval(SWITCH)
-    with few_threads(*(hosted.model for hosted in catalog.hosted.values())), contextlib.closing(at):
+    with few_threads(*(hosted.model for hosted in catalog.hosted.values())):
         ready(address(port, token))
         Server(config, api).run(sockets=[at])

@@ -35,6 +35,12 @@ def generate(
     Source: Santurkar et al. 2019, section 3.1 and its code.
     """
     fitted = seeds or seeds_of(data, root, grain)
+    shape = getattr(model, "shape", fitted.shape)
+    if tuple(shape) != tuple(fitted.shape):
+        raise ValueError(
+            f"the model takes images of shape {tuple(shape)}, and the seeds are of shape {fitted.shape}; "
+            f"give data of the model's kind instead of {data!r}, or seeds that are fitted to it"
+        )
     who = torch.arange(len(labels), device=labels.device) if examples is None else examples
     start = fitted(labels, key=fl.Key(seed=seed, examples=who))
     ball = within or fl.threat_model("l2", eps=5.0)

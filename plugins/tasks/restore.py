@@ -28,9 +28,9 @@ def restore(
 
     argmax_x' log p_y(x') - weight * mean((A(x') - x)^2) - variation * TV(x') / size, from x. A blurs with a Gaussian
     whose deviation is `blur` pixels; 0 stands for images with noise. `labels` are the model's answers to the images
-    where there are none. Larger, `weight` trusts the images more: by default 30, for much noise, and 3000 where there is `blur`. The larger `variation`
-    is, the smoother the result. `within` is the set about the images, any image by default. `rule` is adam, which
-    comes to rest, or steepest.
+    where there are none. Larger, `weight` trusts the images more: by default 30, for much noise, and 3000 where there
+    is a blur. The larger `variation` is, the smoother the result. `within` is the set about the images, any image by
+    default. `rule` is adam, which comes to rest, or steepest.
     The images are (batch, channels, height, width) in [0, 1].
     Source: the recipe of Santurkar et al. 2019, section 3 (maximise the class) under the data term of maximum a
     posteriori restoration (Geman and Geman 1984, section IX).

@@ -35,9 +35,9 @@ def stylize(
 
     argmin_x' mean_l |G_l(x') - G_l(r)|^2 / |G_l(r)|^2 + balance * |F(x') - F(x)|^2 / |F(x)|^2 + variation * TV / size
     by Adam (there L-BFGS), with G_l = F_l F_l^T / positions the Gram matrix of the channels of each `style` layer, such
-    as layer1+layer2, and F the features of the `content` layer. With `auto` the last layer of each size of maps carries the
-    style, and the middle one of them the content. Larger, `balance` keeps more of the
-    content. The larger `variation` is, the smoother the result. It starts from the images, or by `start` from noise.
+    as layer1+layer2, and F the features of the `content` layer. With `auto` the last layer of each size of
+    maps carries the style, and the middle one of them the content. Larger, `balance` keeps more of the content. The
+    larger `variation` is, the smoother the result. It starts from the images, or by `start` from noise.
     `within` is the set about the start, any image by default.
     Images and references are (batch, channels, height, width) in [0, 1]; one reference serves all images. A robust
     model's features carry style as VGG's do, a standard ResNet's do not.

@@ -37,7 +37,8 @@ def superres(
     the smoother the result. `within` is the set about the enlarged images, any image by default. `rule` is adam, which
     comes to rest, or steepest as published. The images are (batch, channels, height, width) in [0, 1].
     Published, with rule steepest, weight=0 and variation=0: factor 7, l2:eps=15, step_size=1, steps=50 from CIFAR-10
-    to 224 pixels; factor 8, l2:eps=8, step_size=1, steps=40 from 28 to 224 pixels. The defaults are for results of 28 to 32 pixels.
+    to 224 pixels; factor 8, l2:eps=8, step_size=1, steps=40 from 28 to 224 pixels. The defaults are for results of 28
+    to 32 pixels.
     Raises ValueError for a factor below 2. Source: Santurkar et al. 2019, section 3.4 and its code.
     """
     if factor < 2 or images.dim() != 4:

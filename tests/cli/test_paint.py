@@ -50,7 +50,7 @@ def test_painting_in_a_box_and_its_strokes(target, tmp_path, capsys):
     if value is None:
         value = tmp_path / "reference.png"
         value.write_bytes(to_png(fl.load_data("fashion-mini", train=False)[0][5:6]))
-    where = ("--data", "fashion-mini", "--index", 12, "--box", "6,4,22,24", "--softness", 0.3, "--steps", 8)
+    where = ("--data", "fashion-mini", "--index", 12, "--box", "6:4:22:24", "--softness", 0.3, "--steps", 8)
     found = call(
         capsys, ROBUST, name, value, *where, "--out", tmp_path / "a.png", "--save", tmp_path / "s.json", "--scale", 1
     )
@@ -99,12 +99,12 @@ def test_noise_is_the_canvas_where_none_is_given(tmp_path, capsys):
         ([ROBUST, "--class", "Bga"], "did you mean 'Bag'"),
         ([ROBUST, "--class", "10"], "has classes 0 to 9"),
         ([ROBUST, "--unit", "layer9:1"], "no layer 'layer9'"),
-        ([ROBUST, "--class", "Bag", "--box", "1,2,3"], "a box is written X0,Y0,X1,Y1"),
-        ([ROBUST, "--class", "Bag", "--box", "90,90,99,99"], "covers no pixel"),
+        ([ROBUST, "--class", "Bag", "--box", "1:2:3"], "a box is written LEFT:TOP:RIGHT:BOTTOM"),
+        ([ROBUST, "--class", "Bag", "--box", "90:90:99:99"], "covers no pixel"),
         ([ROBUST, "--class", "Bag", "--within", "lnif:eps=1"], "did you mean 'linf'"),
         ([ROBUST, "--class", "Bag", "--data", "fashion-mini", "--index", "99999"], "must be less than"),
         ([ROBUST, "--class", "Bag", "--mask", __file__], "must be a PNG or JPEG or WEBP file"),
-        ([ROBUST, "--class", "Bag", "--mask", __file__, "--box", "1,1,9,9"], "--mask or --box, not both"),
+        ([ROBUST, "--class", "Bag", "--mask", __file__, "--box", "1:1:9:9"], "--mask or --box, not both"),
         ([ROBUST, "--class", "Bag", "--image", __file__, "--data", "fashion-mini"], "--image or --data, not both"),
         (["--strokes", __file__], "a painting must be JSON"),
     ],

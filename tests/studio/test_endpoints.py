@@ -146,6 +146,14 @@ def test_what_is_not_there_is_said_in_one_sentence(room, path, params, status, s
     assert sentence in answer.json()["error"]
 
 
+def test_a_server_that_ends_makes_no_pictures(studio_of, models):
+    room = studio_of(models)
+    room.api.closing.set()
+    answer = room.get("/api/unit.png", model=ROBUST, unit="layer4:9")
+    assert answer.status_code == 422
+    assert "closing" in answer.json()["error"]
+
+
 def test_a_model_without_a_data_set_has_no_samples(studio_of):
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 6), torch.nn.ReLU(), torch.nn.Linear(6, 2))
@@ -163,6 +171,12 @@ def test_a_model_without_a_data_set_has_no_samples(studio_of):
         ("penultimate", 6),
     ]
     assert find(model, "penultimate:5").unit == 5
+
+
+def test_a_model_of_something_else_is_refused(studio_of):
+    model = fl.Classifier(torch.nn.Linear(5, 2), mean=0, std=1, classes=("a", "b"), shape=(5,))
+    with pytest.raises(ValueError, match=r"only models of pictures .* can paint; rows takes \(5,\)"):
+        studio_of({"rows": model})
 
 
 def test_a_plugin_that_cannot_be_offered_says_why(studio_of, models, monkeypatch):
