@@ -18,8 +18,8 @@ export interface HandEvents {
   grew(shape: Shape): void;
   /** It is time to run what there is; `isFirst` says that the gesture has not run yet. */
   runs(shape: Shape, isFirst: boolean): void;
-  /** The hand has let go; `isRun` says whether all of the shape has been run. */
-  ended(shape: Shape, isRun: boolean): void;
+  /** The hand has let go; `ran` says how much of the shape has been run. */
+  ended(shape: Shape, ran: "all" | "part" | "none"): void;
 }
 
 /** A shape that grows is run anew at most so often. */
@@ -62,7 +62,7 @@ export class Gesture {
     clearTimeout(this.timer);
     this.shape = null;
     if (shape.tool === "rectangle" && isEmpty(shape.points)) return this.events.grew({ ...shape, points: [] });
-    this.events.ended(shape, this.runs > 0 && this.ranPoints === this.size(shape));
+    this.events.ended(shape, this.runs === 0 ? "none" : this.ranPoints === this.size(shape) ? "all" : "part");
   }
 
   cancel(): void {

@@ -2,20 +2,21 @@
 
 import { Chooser } from "./chooser";
 import { Settings, Tools } from "./controls";
-import { download, find, h, icon } from "./dom";
-import { Gesture } from "./hand";
-import type { Shape } from "./hand";
+import { find, h, icon } from "./dom";
+import { nameOf, opened, pictureOf, savePng, saveStrokes } from "./files";
 import { History } from "./history";
+import { listenToBrushKeys, listenToShortcuts } from "./keys";
+import { Painter } from "./painter";
 import { Palette } from "./palette";
+import type { Picture } from "./palette";
 import { Server } from "./protocol";
-import type { Image, Model, Painting, Point, Sample, State, Stroke, Tool } from "./protocol";
+import type { Image, Model, Sample, State } from "./protocol";
 import { Readout } from "./readout";
 import { Session } from "./session";
 import type { View } from "./session";
 import { paint, Stage } from "./stage";
-
-/** While a shape still grows, frames of its next run are not drawn until they are as far as those before, or so far. */
-const CATCH_UP = 12;
+import type { Hand } from "./stage";
+import { guarded, toast } from "./toasts";
 
 class Studio {
   private readonly chooser: Chooser;
@@ -25,41 +26,32 @@ class Studio {
   private readonly settings: Settings;
   private readonly readout = new Readout(find("readout"));
   private readonly history: History;
-  private readonly gesture: Gesture;
+  private readonly painter: Painter;
   private readonly stages: [Stage, Stage];
-  private shape: Shape | null = null;
-  private isPending = false;
   private imageName = "";
-  private drawn = 0;
   private framesDrawn = 0;
-  private cursor: Point = [14, 14];
 
   constructor(private readonly server: Server, private readonly state: State) {
     this.chooser = new Chooser(server, state);
     this.session = new Session(server, {
       frame: (view) => this.frame(view),
       changed: () => this.changed(),
-      failed: (message) => this.toast(message),
+      failed: toast,
       said: (message) => (find("live-region").textContent = message),
       connected: (isOpen) => (find("offline").hidden = isOpen),
     });
-    this.gesture = new Gesture({
-      begins: (tool) => this.begins(tool),
-      grew: (shape) => this.stages.forEach((stage) => stage.tint(shape.points.length || shape.tool === "all" ? strokeOf(shape) : null)),
-      runs: (shape, isFirst) => this.runWhilePainting(shape, isFirst),
-      ended: (shape, isRun) => this.ended(shape, isRun),
-    });
-    const hand = {
-      down: (point: Point) => this.down(point), move: (points: Point[]) => this.move(points), up: () => this.gesture.end(),
-      leave: () => this.stages.forEach((stage) => stage.ring(null)),
+    const hand: Hand = {
+      down: (point) => this.painter.down(point), move: (points) => this.painter.move(points),
+      up: () => this.painter.up(), leave: () => this.painter.leave(),
     };
     this.stages = [new Stage("main", hand), new Stage("beside", hand)];
     find("stages").append(...this.stages.map((stage) => stage.element));
     this.session.model = state.models[0]!;
     this.tools = new Tools(() => this.refreshButtons());
     this.settings = new Settings(state, () => this.refreshAnswer());
-    this.palette = new Palette(server, state, this.chooser, () => this.ownPicture(), (image) => this.pictureOf(image),
-      () => this.targetChanged(), (message) => this.toast(message));
+    this.palette = new Palette(server, state, this.chooser, () => this.ownPicture(), (image) => pictureOf(server, this.session.model, image),
+      () => this.targetChanged());
+    this.painter = new Painter(this.session, this.palette, this.tools, this.settings, this.stages, state.limits.steps, () => this.changed());
     this.history = new History(find("history"), this.session);
     this.listen();
   }
@@ -87,7 +79,7 @@ class Studio {
             other: (first.label + 1) % model.classes.length };
         }
       } catch (error) {
-        this.toast((error as Error).message);
+        toast((error as Error).message);
       }
     }
     return { image: { kind: "noise", seed: 0 }, name: "Noise 0", other: 0 };
@@ -110,7 +102,7 @@ class Studio {
     find("stages").classList.toggle("two", shown !== null);
     this.tools.look(model);
     this.settings.look(model);
-    this.cursor = [model.shape[2] / 2, model.shape[1] / 2];
+    this.painter.cursor = [model.shape[2] / 2, model.shape[1] / 2];
     this.session.look(model, shown);
     this.palette.look(model);
   }
@@ -125,7 +117,7 @@ class Studio {
 
   private take(image: Image, name: string): void {
     this.imageName = name;
-    this.forgetShape();
+    this.painter.forget(true);
     this.session.seed = this.settings.seedValue;
     this.session.begin(image);
   }
@@ -135,9 +127,7 @@ class Studio {
     const stage = view.frame.model === this.session.model.name ? this.stages[0] : this.stages[1];
     const model = stage === this.stages[0] ? this.session.model : this.session.beside ?? this.session.model;
     if (this.session.isRunning) {
-      if (this.gesture.isOn && view.frame.number < Math.min(this.drawn, CATCH_UP)) return;
-      this.drawn = Math.max(this.drawn, view.frame.number);
-      if (!this.gesture.isOn) this.stages.forEach((each) => each.fade());
+      if (!this.painter.draws(view)) return;
       stage.frame(view);
       stage.say(view, model);
       if (model === this.session.model) document.body.dataset["frames"] = String(++this.framesDrawn);
@@ -152,14 +142,13 @@ class Studio {
     const { moments, at, model, beside, isRunning } = this.session;
     document.body.dataset["running"] = String(isRunning);
     document.body.dataset["moment"] = String(at);
-    if (!isRunning && !this.gesture.isOn) {
+    if (!isRunning && !this.painter.isDrawing) {
       const moment = moments[at];
       this.stages[0].show(moment?.views.get(model.name), moments[0]?.views.get(model.name), model);
       if (beside) this.stages[1].show(moment?.views.get(beside.name), moments[0]?.views.get(beside.name), beside);
-      this.stages.forEach((stage) => (this.isPending ? undefined : stage.fade()));
+      this.stages.forEach((stage) => (this.painter.isPending ? undefined : stage.fade()));
       find("status").textContent = this.summary();
       this.drawStrip(moment?.strip);
-      this.drawn = 0;
     }
     this.history.draw();
     this.drawThumb();
@@ -175,7 +164,7 @@ class Studio {
 
   private summary(): string {
     const stroke = this.session.moments[this.session.at]?.stroke;
-    if (this.isPending) return "The mask is set. Press Run.";
+    if (this.painter.isPending) return "The mask is set. Press Run.";
     if (!stroke) return "Choose what to paint, then paint on the picture.";
     return stroke.tool === "eraser" ? "Erased." : `${stroke.steps} ${stroke.steps === 1 ? "step" : "steps"} were run.`;
   }
@@ -192,7 +181,7 @@ class Studio {
   }
 
   private refreshButtons(): void {
-    if (!this.session?.moments.length || !this.palette) return;
+    if (!this.session?.moments.length || !this.painter) return;
     const { moments, at, isRunning, isStopping } = this.session;
     find<HTMLButtonElement>("undo").disabled = isRunning || at === 0;
     find<HTMLButtonElement>("redo").disabled = isRunning || at === moments.length - 1;
@@ -210,8 +199,8 @@ class Studio {
   private wordsOfRun(): [string, string] {
     if (this.session.isRunning) return ["Stop", "Stop (Esc)"];
     if (this.palette.mode === "task") return ["Run task", "Run the task (Enter)"];
-    if (!this.shape) return ["Run on all", "Run on the whole image (Enter)"];
-    return [this.isPending ? "Run" : "Run again", "Run where you last painted (Enter)"];
+    if (!this.painter.shape) return ["Run on all", "Run on the whole image (Enter)"];
+    return [this.painter.isPending ? "Run" : "Run again", "Run where you last painted (Enter)"];
   }
 
   private drawThumb(): void {
@@ -231,164 +220,6 @@ class Studio {
     this.refreshButtons();
   }
 
-  // --- painting --------------------------------------------------------------------------------------------------
-
-  private down(point: Point): void {
-    this.cursor = point;
-    this.gesture.begin(point, this.tools.tool, this.tools.radius, this.tools.softness);
-  }
-
-  private move(points: Point[]): void {
-    const point = points[points.length - 1];
-    if (!point) return;
-    const { tool, radius } = this.tools;
-    this.stages.forEach((stage) => stage.ring(tool === "all" ? null : { point, radius: tool === "rectangle" ? 0 : radius }));
-    this.gesture.move(points);
-  }
-
-  private begins(tool: Tool): boolean {
-    if (!this.session.moments[this.session.at]?.views.has(this.session.model.name)) return false;
-    this.stages.forEach((stage) => stage.tint(null));
-    this.drawn = 0;
-    if (tool === "eraser") return true;
-    const wish = this.palette.wish();
-    if (!("missing" in wish)) return true;
-    this.toast(wish.missing);
-    return false;
-  }
-
-  /** Whether a gesture runs by itself; a task only takes the mask from it. */
-  private isLive(tool: Tool): boolean {
-    return tool === "eraser" || (this.settings.isLive && this.palette.mode !== "task");
-  }
-
-  private runWhilePainting(shape: Shape, isFirst: boolean): void {
-    if (this.isLive(shape.tool)) this.run(shape, !isFirst);
-  }
-
-  private ended(shape: Shape, isRun: boolean): void {
-    this.shape = shape.tool === "eraser" || shape.tool === "all" ? null : shape;
-    if (!this.isLive(shape.tool)) {
-      this.isPending = shape.tool !== "all";
-      this.changed();
-    } else if (!isRun) {
-      this.run(shape, true, this.settings.isHeld && this.drawn > 0 ? this.drawn : undefined);
-    } else if (this.settings.isHeld) {
-      this.session.stop();
-    }
-  }
-
-  /** Run a shape with what is chosen; `replaces` says that it is the same gesture as the run under way. */
-  private run(shape: Shape, replaces: boolean, steps = this.settings.stepsValue): void {
-    try {
-      const [stroke, label] = this.strokeFor(shape, steps);
-      this.session.run(stroke, label, replaces);
-      find("status").textContent = "Running…";
-      this.isPending = false;
-    } catch (error) {
-      this.gesture.cancel();
-      this.toast((error as Error).message);
-    }
-  }
-
-  private strokeFor(shape: Shape, steps: number): [Stroke, string] {
-    if (shape.tool === "eraser") return [{ ...strokeOf(shape), steps: 0 }, "Eraser"];
-    const wish = this.palette.wish();
-    if ("missing" in wish) throw new Error(wish.missing);
-    if (this.session.at === 0) this.session.seed = this.settings.seedValue;
-    const seed: Record<string, number> = this.settings.seedValue === this.session.seed ? {} : { seed: this.settings.seedValue };
-    const { target, task, label } = wish;
-    const base = { ...strokeOf(shape), ...(target ? { target } : {}) };
-    if (task) return [{ ...base, task, options: { ...seed, ...wish.options }, steps: this.state.limits.steps }, label];
-    const options = { ...seed, ...this.settings.more };
-    return [{ ...base, ...this.settings.strength(), ...(Object.keys(options).length ? { options } : {}), steps }, label];
-  }
-
-  private pressRun(): void {
-    if (this.session.isRunning) return this.session.stop();
-    const wish = this.palette.wish();
-    const whole: Shape = { tool: "all", points: [], radius: this.tools.radius, softness: 0 };
-    const usesMask = "missing" in wish || wish.needsMask;
-    this.run(usesMask && this.shape ? this.shape : whole, false);
-  }
-
-  private forgetShape(): void {
-    this.shape = null;
-    this.isPending = false;
-    this.stages.forEach((stage) => stage.tint(null));
-  }
-
-  private undo(by: number): void {
-    this.forgetTint();
-    this.session.go(this.session.at + by);
-  }
-
-  private forgetTint(): void {
-    this.isPending = false;
-    this.stages.forEach((stage) => stage.tint(null));
-  }
-
-  // --- images and files ------------------------------------------------------------------------------------------
-
-  private ownPicture(): { image: Image; bitmap: ImageBitmap; name: string } | null {
-    const bitmap = this.session.moments[0]?.views.get(this.session.model.name)?.bitmap;
-    return bitmap ? { image: this.session.image, bitmap, name: this.imageName } : null;
-  }
-
-  private async pictureOf(image: Image): Promise<ImageBitmap> {
-    const painting: Painting = { version: 1, model: this.session.model.name, image, seed: 0, strokes: [] };
-    return createImageBitmap(await this.png(painting), { colorSpaceConversion: "none" });
-  }
-
-  private png(painting: Painting): Promise<Blob> {
-    return this.server.blob("/api/paintings/png", {}, {
-      method: "POST", body: JSON.stringify(painting), headers: { "Content-Type": "application/json" } });
-  }
-
-  private async savePng(): Promise<void> {
-    await this.guarded(async () => download(await this.png(this.session.painting()), "painting.png"));
-  }
-
-  private saveStrokes(): void {
-    const text = JSON.stringify(this.session.painting(), null, 1);
-    download(new Blob([text], { type: "application/json" }), "painting.json");
-  }
-
-  private async openStrokes(file: File): Promise<void> {
-    await this.guarded(async () => {
-      const painting = readPainting(await file.text());
-      const model = this.state.models.find((each) => each.name === painting.model);
-      if (!model) throw new Error(`The painting was made with ${painting.model}, which is not open here; start featlab studio with it.`);
-      this.imageName = { sample: "Sample", noise: "Noise", plain: "Plain", png: "Own image" }[painting.image.kind] ?? "Image";
-      if (painting.image.kind === "sample") this.imageName = `Sample no. ${painting.image.index}`;
-      this.settings.seedValue = painting.seed;
-      this.forgetShape();
-      this.session.abandon();
-      this.look(model, this.session.beside);
-      this.session.seed = painting.seed;
-      this.session.begin(painting.image, painting.strokes, (stroke) =>
-        (stroke.tool === "eraser" ? "Eraser" : this.palette.labelOf(stroke.target, stroke.task)));
-    });
-  }
-
-  private async guarded(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      this.toast((error as Error).message);
-    }
-  }
-
-  private toast(message: string): void {
-    const close = h("button", { type: "button", class: "icon-button", "aria-label": "Dismiss" }, icon("close"));
-    const toast = h("div", { class: "toast" }, h("p", {}, message), close);
-    close.addEventListener("click", () => toast.remove());
-    const toasts = find("toasts");
-    for (const old of [...toasts.children]) if (old.querySelector("p")?.textContent === message || toasts.childElementCount > 2) old.remove();
-    toasts.append(toast);
-    setTimeout(() => toast.remove(), 9000);
-  }
-
   // --- listening -------------------------------------------------------------------------------------------------
 
   private listen(): void {
@@ -397,26 +228,26 @@ class Studio {
     }
     find("undo").addEventListener("click", () => this.undo(-1));
     find("redo").addEventListener("click", () => this.undo(1));
-    find("run").addEventListener("click", () => this.pressRun());
+    find("run").addEventListener("click", () => this.painter.press());
     find<HTMLSelectElement>("model").addEventListener("change", (event) => this.changeModel((event.target as HTMLSelectElement).value));
     find<HTMLSelectElement>("beside").addEventListener("change", (event) => {
       const name = (event.target as HTMLSelectElement).value;
       this.look(this.session.model, this.state.models.find((each) => each.name === name) ?? null);
     });
     find("choose-image").addEventListener("click", () => void this.chooseImage());
-    find("save-png").addEventListener("click", () => void this.savePng());
-    find("save-strokes").addEventListener("click", () => this.saveStrokes());
+    find("save-png").addEventListener("click", () => void guarded(() => savePng(this.server, this.session.painting())));
+    find("save-strokes").addEventListener("click", () => saveStrokes(this.session.painting()));
     const file = find<HTMLInputElement>("open-file");
     find("open").addEventListener("click", () => file.click());
     file.addEventListener("change", () => {
       const [chosen] = file.files ?? [];
       file.value = "";
-      if (chosen) void this.openStrokes(chosen);
+      if (chosen) void guarded(() => this.open(chosen));
     });
     const uncover = find<HTMLInputElement>("uncover");
     uncover.addEventListener("input", () => this.stages.forEach((stage) => stage.uncover(Number(uncover.value) / 100)));
-    document.addEventListener("keydown", (event) => this.key(event));
-    for (const stage of this.stages) this.listenToKeys(stage);
+    listenToShortcuts(this.tools, this.painter, this.session, (by) => this.undo(by));
+    for (const stage of this.stages) listenToBrushKeys(stage, this.painter, this.session);
   }
 
   private async chooseImage(): Promise<void> {
@@ -424,64 +255,27 @@ class Studio {
     if (chosen) this.take(chosen.image, chosen.name);
   }
 
-  /** Shortcuts, where no text is being written. */
-  private key(event: KeyboardEvent): void {
-    const target = event.target as HTMLElement;
-    if (target.closest("dialog, input:not([type=range], [type=checkbox]), select, textarea")) return;
-    const key = event.key.toLowerCase();
-    const isCommand = event.ctrlKey || event.metaKey;
-    const action = isCommand
-      ? { z: () => this.undo(event.shiftKey ? 1 : -1), y: () => this.undo(1) }[key]
-      : { b: () => this.tools.take("brush"), r: () => this.tools.take("rectangle"), e: () => this.tools.take("eraser"), a: () => this.tools.take("all"),
-          "[": () => this.tools.resize(0.85), "]": () => this.tools.resize(1.18),
-          escape: () => this.session.stop(), ...(target.closest("button, a, summary") ? {} : { enter: () => this.pressRun() }) }[key];
-    if (!action || event.altKey) return;
-    event.preventDefault();
-    action();
+  private undo(by: number): void {
+    this.painter.forget(false);
+    this.session.go(this.session.at + by);
   }
 
-  /** Painting by keys: arrows move the brush, Shift faster; Space held down paints. */
-  private listenToKeys(stage: Stage): void {
-    const { board } = stage;
-    const where = () => this.move([[...this.cursor]]);
-    board.tabIndex = 0;
-    board.setAttribute("role", "application");
-    board.setAttribute("aria-label", "Picture. Arrow keys move the brush, Space held down paints, Enter runs, Escape stops.");
-    board.addEventListener("focus", () => board.matches(":focus-visible") && where());
-    board.addEventListener("blur", () => stage.ring(null));
-    board.addEventListener("keydown", (event) => {
-      const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-      if (!way && event.key !== " ") return;
-      event.preventDefault();
-      if (!way) {
-        if (!event.repeat) this.down([...this.cursor]);
-        return;
-      }
-      const [, height, width] = this.session.model.shape;
-      const by = (event.shiftKey ? 4 : 1) * Math.max(1, Math.round(width / 64));
-      this.cursor = [Math.min(width, Math.max(0, this.cursor[0] + by * way[0]!)), Math.min(height, Math.max(0, this.cursor[1] + by * way[1]!))];
-      where();
-    });
-    board.addEventListener("keyup", (event) => event.key === " " && this.gesture.end());
+  private ownPicture(): Picture | null {
+    const bitmap = this.session.moments[0]?.views.get(this.session.model.name)?.bitmap;
+    return bitmap ? { image: this.session.image, bitmap, name: this.imageName } : null;
   }
-}
 
-function strokeOf(shape: Shape): Stroke {
-  return { ...shape, steps: 0 };
-}
-
-/** A painting from the text of a file; an Error, for the reader, where it is none. */
-function readPainting(text: string): Painting {
-  let painting: Partial<Painting>;
-  try {
-    painting = JSON.parse(text) as Partial<Painting>;
-  } catch {
-    throw new Error("The file is not JSON; open one that Save strokes has written.");
+  private async open(file: File): Promise<void> {
+    const [painting, model] = await opened(file, this.state.models);
+    this.imageName = nameOf(painting.image);
+    this.settings.seedValue = painting.seed;
+    this.painter.forget(true);
+    this.session.abandon();
+    this.look(model, this.session.beside);
+    this.session.seed = painting.seed;
+    this.session.begin(painting.image, painting.strokes, (stroke) =>
+      (stroke.tool === "eraser" ? "Eraser" : this.palette.labelOf(stroke.target, stroke.task)));
   }
-  if (painting?.version !== 1 || !Array.isArray(painting.strokes) || !painting.image || typeof painting.model !== "string") {
-    throw new Error("The file is not a painting of featlab studio; open one that Save strokes has written.");
-  }
-  return painting as Painting;
 }
 
 async function start(): Promise<void> {

@@ -5,6 +5,7 @@ import { Chooser, classPicker } from "./chooser";
 import { Form } from "./forms";
 import { Gallery } from "./gallery";
 import { Patch } from "./patch";
+import { guarded } from "./toasts";
 import type { Image, Model, Server, State, Target, Task, Value } from "./protocol";
 
 export type Mode = "class" | "unit" | "patch" | "task";
@@ -38,7 +39,7 @@ export class Palette {
   constructor(
     server: Server, private readonly state: State, private readonly chooser: Chooser,
     private readonly own: () => Picture | null, private readonly fetchPicture: (image: Image) => Promise<ImageBitmap>,
-    private readonly changed: () => void, private readonly failed: (message: string) => void,
+    private readonly changed: () => void,
   ) {
     this.gallery = new Gallery(server, () => this.changed());
     this.patch = new Patch(() => void this.otherPatch(), () => this.ownPatch(), () => this.changed());
@@ -150,11 +151,7 @@ export class Palette {
   private async otherPatch(): Promise<void> {
     const chosen = await this.chooser.ask(this.model, "Choose a reference");
     if (!chosen) return;
-    try {
-      this.patch.take(chosen.image, await this.fetchPicture(chosen.image), chosen.name);
-    } catch (error) {
-      this.failed((error as Error).message);
-    }
+    await guarded(async () => this.patch.take(chosen.image, await this.fetchPicture(chosen.image), chosen.name));
   }
 }
 

@@ -6,13 +6,15 @@ import type { Model, Point, Stroke } from "./protocol";
 import type { View } from "./session";
 
 export interface Hand {
-  down(point: Point, stage: Stage): void;
+  down(point: Point): void;
   move(points: Point[]): void;
   up(): void;
   leave(): void;
 }
 
 const FADE_MS = 400;
+/** Of the tint where the mask is whole, of 255. */
+const OPACITY = 125;
 
 /** A picture with what lies over it. Points are in image pixels. */
 export class Stage {
@@ -151,7 +153,7 @@ export class Stage {
       event.preventDefault();
       board.focus({ preventScroll: true });
       board.setPointerCapture(event.pointerId);
-      hand.down(this.pointOf(event), this);
+      hand.down(this.pointOf(event));
     });
     board.addEventListener("pointermove", (event) => {
       if (!event.isPrimary) return;
@@ -190,7 +192,7 @@ function tinted(stroke: Stroke, width: number, height: number): HTMLCanvasElemen
   const pixels = context.createImageData(width, height);
   const color = stroke.tool === "eraser" ? [255, 255, 255] : [52, 152, 255];
   maskOf(stroke, width, height).forEach((share, index) => {
-    pixels.data.set([color[0]!, color[1]!, color[2]!, Math.round(150 * share)], 4 * index);
+    pixels.data.set([color[0]!, color[1]!, color[2]!, Math.round(OPACITY * share)], 4 * index);
   });
   context.putImageData(pixels, 0, 0);
   return canvas;

@@ -164,7 +164,7 @@ def test_the_tint_shows_the_mask_that_python_draws(hand, tool, softness, tmp_pat
     area = Area(tool, tuple(map(tuple, stroke["points"])), stroke["radius"], stroke["softness"])
     mask = area.mask(28, 28)[0, 0]
     assert 0 < mask.mean() < 0.5
-    torch.testing.assert_close(tint / 150.0, mask, atol=0.01, rtol=0)
+    torch.testing.assert_close(tint / 125.0, mask, atol=0.01, rtol=0)
 
 
 def test_a_second_stroke_waits_for_the_first_which_is_kept(hand, tmp_path):
@@ -177,3 +177,16 @@ def test_a_second_stroke_waits_for_the_first_which_is_kept(hand, tmp_path):
     steps = [stroke["steps"] for stroke in json.loads(hand.saved("save-strokes", tmp_path).read_text())["strokes"]]
     assert len(steps) == 2
     assert 0 < steps[0] < 150 == steps[1]
+
+
+def test_a_rectangle_drawn_at_once_is_a_stroke_of_its_own(hand, tmp_path):
+    hand.set("steps", 5)
+    painted(hand)
+    hand.page.click("[data-tool=rectangle]")
+    hand.page.mouse.move(*hand.place((3, 3)))
+    hand.page.mouse.down()
+    hand.page.mouse.move(*hand.place((9, 12)))
+    hand.page.mouse.up()
+    hand.rest(2)
+    tools = [stroke["tool"] for stroke in json.loads(hand.saved("save-strokes", tmp_path).read_text())["strokes"]]
+    assert tools == ["brush", "rectangle"]
