@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := setup.py pyproject.toml $(shell find csrc -type f 2>/dev/null)
 CXX_FILES = $(shell find csrc tests/cuda -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.inc')
 
-.PHONY: demo test gpu lint format bench clean
+.PHONY: demo test gpu lint format bench page page-check screenshots clean
 
 demo: .venv/installed
 	$(BIN)/featlab demo --out featlab-demo
@@ -30,6 +30,19 @@ format: .venv/installed
 # A smoke run of every bench; `.venv/bin/python -m benchmarks --help` says how to measure in full.
 bench: .venv/installed
 	$(BIN)/python -m benchmarks ops attacks train tasks --quick
+
+# The studio's page, from TypeScript to the files that are shipped. Needs node and npm; using featlab does not.
+page:
+	npm ci --prefix featlab/studio/page --no-audit --no-fund --loglevel error
+	npm run --prefix featlab/studio/page --silent build
+
+page-check:
+	npm ci --prefix featlab/studio/page --no-audit --no-fund --loglevel error
+	npm run --prefix featlab/studio/page --silent check
+
+# The pictures of the studio in README.md, made by the tests in a browser.
+screenshots: .venv/installed
+	FEATLAB_REQUIRE_BROWSER=1 FEATLAB_SCREENSHOTS=docs $(BIN)/python -m pytest -n0 tests/studio/page/test_screenshots.py
 
 # PyTorch first: featlab's extension is built against the PyTorch that it will run with.
 .venv/installed: $(SOURCES)

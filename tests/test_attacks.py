@@ -208,3 +208,12 @@ def test_suites_record_themselves_as_plain_values(name, small, pictures):
     )
     kept = json.loads(json.dumps(report.record()))
     assert [attack["name"] for attack in kept["attacks"]] == [a.name for a in suite(name) if a.name != "square"]
+
+
+def test_in_an_l1_ball_the_first_attack_of_the_standard_suite_starts_five_times(small, pictures):
+    labels, first = answers(small, pictures), suite("standard")[0]
+    restarts = {
+        norm: first.problem(small, pictures, labels, within=fl.threat_model(norm, eps=eps)).restarts
+        for norm, eps in NORMS.items()
+    }
+    assert restarts == {"linf": 1, "l2": 1, "l1": 5}

@@ -64,6 +64,7 @@ def test_the_source_distribution_has_what_a_build_needs_and_nothing_built(sdist:
     assert {"setup.py", "pyproject.toml", "featlab/ops/schema.py", "plugins/threat_models/__init__.py"} <= files
     unwanted = [name for name in files if name.endswith((".so", ".pyc", "_build.json")) or "__pycache__" in name]
     assert unwanted == []
+    assert not [name for name in files if "node_modules" in name]
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,8 @@ def test_a_machine_without_a_compiler_gets_a_pure_wheel_and_one_warning(
     assert printed.count("featlab works without these extensions") == 1
     assert "no C++ compiler was found" in printed
     assert not [name for name in names(wheel) if name.endswith(".so")]
+    page = {name for name in names(wheel) if name.startswith("featlab/studio/") and not name.endswith(".py")}
+    assert page == {f"featlab/studio/static/{name}" for name in ("index.html", "studio.css", "studio.js")}
 
 
 def test_a_pure_wheel_can_be_asked_for(sdist: Path, tmp_path: Path) -> None:

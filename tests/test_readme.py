@@ -36,6 +36,19 @@ def test_the_code_runs(tmp_path):
     assert re.search(r"^10 -", done.stdout, re.M)  # The last frame of the ascent, and its distance.
 
 
+@pytest.mark.slow
+def test_the_commands_of_tasks_run(tmp_path, monkeypatch):
+    """With few steps: what each finds is tested with the tasks."""
+    monkeypatch.chdir(tmp_path)
+    ours = {name for name, (path, _) in COMMANDS.items() if path.startswith("featlab.cli.tasks:")}
+    lines = [shlex.split(line)[1:] for line in SHELL if line.startswith("featlab ")]
+    shown = [words for words in lines if words[0] in ours]
+    assert {words[0] for words in shown} == ours - {"task"}
+    for words in shown:
+        group.main([*words, "--steps", "2", "--device", "cpu"], standalone_mode=False)
+        assert (tmp_path / words[words.index("--out") + 1] / f"{words[0]}.png").exists()
+
+
 @pytest.mark.parametrize("line", TYPED)
 def test_commands_and_options_exist(line):
     """Follow a line to its command; what stands in capitals or behind is its arguments."""

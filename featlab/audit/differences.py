@@ -58,6 +58,10 @@ def _layer(name: str) -> Callable[[Audit], Estimate | None]:
     return lambda found: next((row.moved for row in found.layers.rows if row.name == name), None)
 
 
+def _nearness(name: str) -> Callable[[Audit], Estimate | None]:
+    return lambda found: next((each.found for each in found.inverted.measures if each.name == name), None)
+
+
 def _flips(found: Audit) -> Estimate | None:
     return next((each.share for each in found.flipped.groups if each.name == "robust"), None)
 
@@ -76,6 +80,10 @@ QUANTITIES: Mapping[str, Callable[[Audit], Estimate | None]] = {
     "accuracy under noise as long as the attack's changes": lambda found: estimate(found.attacked.noise),
     "mean usefulness rho": lambda found: found.features.rho,
     "mean robust usefulness gamma": lambda found: found.features.gamma,
+    "how near inversions come (HaarPSI)": _nearness("haarpsi"),
+    "how near inversions come (SSIM)": _nearness("ssim"),
+    "how near inversions come (PSNR, dB)": _nearness("psnr"),
+    "what inversions leave of the distance in representation": _nearness("representation"),
     "how far the penultimate layer is moved": _layer("penultimate"),
     "how far the logits are moved": _layer("logits"),
     "share of flips carried by robust features": _flips,

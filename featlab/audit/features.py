@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from featlab.audit.findings import Elsewhere, Feature, Features, Seen, Shown
+from featlab.audit.radii import radii
 from featlab.audit.subject import Subject
 from featlab.features.extremes import Extremes, extremes, read
+from featlab.features.portraits import Portrait, portraits
 from featlab.features.resampling import Interval
-from featlab.features.retrieval import activating
 from featlab.features.usefulness import Usefulness, agreement, summarise
 from featlab.intervals import Estimate, ends, shares
-from featlab.plugins import task, threat_model
-from featlab.problem import maximize
 from featlab.threat_models import ThreatModel
-from featlab.types import Images
 
 LEAST = 0.1
 """The usefulness below which a feature counts as useless."""
@@ -34,7 +31,7 @@ def features(subject: Subject) -> Features:
     units, total, idle = _picked(subject)
     values, columns = read(subject.extract, subject.some, units=units, batch_size=subject.batch_size)
     found = [_measured(subject, values, columns, within) for within in subject.within]
-    first, rho, gamma = found[0]
+    first, rho, gamma, pushed = found[0]
     return Features(
         layer=subject.address,
         kinds=subject.kinds,
@@ -49,8 +46,9 @@ def features(subject: Subject) -> Features:
         rho=rho,
         gamma=gamma,
         others=tuple(
-            _elsewhere(first, other, spec, mean) for (other, _, mean), spec in zip(found[1:], subject.specs[1:])
+            _elsewhere(first, other, spec, mean) for (other, _, mean, _), spec in zip(found[1:], subject.specs[1:])
         ),
+        radii=radii(subject, columns.tolist(), values, pushed),
     )
 
 
@@ -80,8 +78,8 @@ def _picked(subject: Subject) -> tuple[list[int], int, int]:
 
 def _measured(
     subject: Subject, values: Tensor, columns: Tensor, within: ThreatModel
-) -> tuple[Usefulness, Estimate, Estimate]:
-    """Return what `fl.usefulness` does, and the means over the units at their best classes."""
+) -> tuple[Usefulness, Estimate, Estimate, Extremes]:
+    """Return what `fl.usefulness` does, the means over the units at their best classes, and the extremes."""
     found = extremes(
         subject.extract,
         subject.some,
@@ -100,7 +98,7 @@ def _measured(
     sides = (2.0 * (labels[:, None] == best) - 1).double() * made.sign.gather(0, best[None])
     least = torch.where(sides > 0, found.low, -found.high)
     means = [mean_over_units(values, sides, each, seed=subject.seed) for each in (sides * values, least)]
-    return made, means[0], means[1]
+    return made, means[0], means[1], found
 
 
 def mean_over_units(values: Tensor, sides: Tensor, signed: Tensor, *, seed: int, resamples: int = 1000) -> Estimate:
@@ -154,63 +152,50 @@ def _elsewhere(first: Usefulness, other: Usefulness, spec: str, gamma: Estimate)
     return Elsewhere(spec, _counts(other), gamma, alike["jaccard"], alike["spearman"])
 
 
-MADE = ("made of pixels", "made of waves")
-"""The two ways in which images are made: pixel by pixel, and as a spectrum of natural proportions."""
-
-
 def seen(subject: Subject, found: Features) -> Seen:
-    """Return pictures of the most useful robust units, and of the most useful non-robust ones."""
-    kinds = [_various(found.rows, kind)[: subject.limits.seen] for kind in VERDICTS[:2]]
+    """Return pictures of the most useful robust units and of the most useful non-robust ones.
+
+    Where there are none of either kind, the most useful of the others are shown too, so that there is something to see
+    of every net.
+    """
+    most = subject.limits.seen
+    kinds = [_various(found.rows, (kind,))[:most] for kind in VERDICTS[:2]]
+    kinds.append([] if all(kinds) else _various(found.rows, VERDICTS[2:])[:most])
     chosen = [row for rows in kinds for row in rows]
-    if not chosen:
-        return Seen((), (), MADE)
-    tops = activating(
-        subject.extract,
+    drawn = portraits(
+        subject.model,
         subject.test,
         units=[row.unit for row in chosen],
+        layer=subject.address,
         count=min(4, len(subject.test)),
+        lowest=False,
         batch_size=subject.batch_size,
+        seed=subject.seed,
         progress=subject.progress,
     )
-    shown = []
-    subject.progress("pictures", 0, len(chosen))
-    for row, top in zip(chosen, tops.top, strict=True):
-        labels = tuple(subject.test.labels[top].tolist())
-        shown.append(Shown(row, subject.test.images(top), labels, _made(subject, row.unit)))
-        subject.progress("pictures", len(shown), len(chosen))
-    count = len(kinds[0])
-    return Seen(tuple(shown[:count]), tuple(shown[count:]), MADE)
+    shown = [_shown(subject, row, each) for row, each in zip(chosen, drawn, strict=True)]
+    robust, fragile = len(kinds[0]), len(kinds[0]) + len(kinds[1])
+    made = tuple(f"made of {way}" for way in drawn[0].ways)
+    return Seen(tuple(shown[:robust]), tuple(shown[robust:fragile]), tuple(shown[fragile:]), made)
 
 
-def _various(rows: tuple[Feature, ...], kind: str) -> list[Feature]:
-    """Return the features of one verdict, the best of each class before the second best of any."""
+def _shown(subject: Subject, row: Feature, drawn: Portrait) -> Shown:
+    low = drawn.bottom[:2]
+    return Shown(
+        row,
+        subject.test.images(drawn.top),
+        tuple(drawn.top_labels.tolist()),
+        subject.test.images(low),
+        tuple(drawn.bottom_labels[:2].tolist()),
+        drawn.highest,
+    )
+
+
+def _various(rows: tuple[Feature, ...], kinds: tuple[str, ...]) -> list[Feature]:
+    """Return the features of some verdicts, the best of each class before the second best of any."""
     taken: list[int] = []
     turns = []
-    for row in (row for row in rows if row.verdict == kind):
+    for row in (row for row in rows if row.verdict in kinds):
         turns.append((taken.count(row.label), row))
         taken.append(row.label)
     return [row for _, row in sorted(turns, key=lambda pair: pair[0])]
-
-
-def _made(subject: Subject, unit: int) -> Tensor:
-    """Return images that were driven from grey until the unit responds strongly, in each of the two ways."""
-    grey = torch.full((1, *subject.test.shape), 0.5, device=subject.model.device)
-    size = 0.1 * math.sqrt(grey.numel() / 784)  # Larger images have farther to go.
-    ways = ((threat_model("box"), size), (threat_model("fourier"), 4 * size))
-    return torch.cat([_driven(subject, grey, unit, *way) for way in ways])
-
-
-def _driven(subject: Subject, grey: Images, unit: int, within: ThreatModel, size: float) -> Images:
-    problem = task("visualize")(
-        subject.model,
-        grey,
-        f"{subject.address}:{unit}",
-        within=within,
-        noise=0.05,
-        pass_through=True,
-        steps=128,
-        step_size=size,
-        seed=subject.seed,
-    )
-    made: Images = maximize(problem).cpu()
-    return made

@@ -76,12 +76,44 @@ class Elsewhere:
 
 
 @dataclass(frozen=True)
+class Knot:
+    """Robust usefulness at one size of the set."""
+
+    eps: float
+    gamma: Estimate
+
+
+@dataclass(frozen=True)
+class Radius:
+    """The size at which a unit's gamma reaches 0, with its 95 % interval, and the curve that leads there.
+
+    None stands for sizes beyond the largest that was tried.
+    """
+
+    unit: int
+    value: float | None
+    low: float | None
+    high: float | None
+    curve: tuple[Knot, ...]
+
+
+@dataclass(frozen=True)
+class Radii:
+    """The radii of the units that were measured, on `n` of the images, up to the `largest` size."""
+
+    n: int
+    largest: float
+    rows: tuple[Radius, ...]
+
+
+@dataclass(frozen=True)
 class Features:
     """Usefulness and robust usefulness of the units that are most useful on training images.
 
     `total` counts the layer's units and `idle` those that are constant over the training images; `rho` and `gamma` are
     the means over the units that were measured, each at its best kind. `grouped` says whether the kinds are groups of
-    classes; `middle` is the median number of images of a kind that has any.
+    classes; `middle` is the median number of images of a kind that has any. `radii` is None for a set
+    without a size.
     """
 
     layer: str
@@ -97,25 +129,62 @@ class Features:
     rho: Estimate
     gamma: Estimate
     others: tuple[Elsewhere, ...]
+    radii: Radii | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A unit in pictures: the test images that it responds to most, and images made to drive it up."""
+    """A unit in pictures: the test images that it responds to most and least, and images made to drive it up."""
 
     feature: Feature
     top: Tensor
     top_labels: tuple[int, ...]
+    bottom: Tensor
+    bottom_labels: tuple[int, ...]
     made: Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """The most useful robust units, and the most useful non-robust ones; `made` names the two ways of making images."""
+    """The most useful robust units, and the most useful non-robust ones; `made` names the ways of making images.
+
+    Where there are none of either kind, `others` are the most useful of those that are neither.
+    """
 
     robust: tuple[Shown, ...]
     fragile: tuple[Shown, ...]
+    others: tuple[Shown, ...]
     made: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Nearness:
+    """The mean of a measure between inversions and their sources, and between other images and the sources.
+
+    `good` says which values are near, "high" or "low".
+    """
+
+    name: str
+    good: str
+    found: Estimate
+    baseline: Estimate
+
+
+@dataclass(frozen=True, eq=False)
+class Inverted:
+    """How near images that were made from representations come to their sources, and some of them.
+
+    `source`, `start` and `found` are (images, channels, height, width); `n` images were inverted in all.
+    """
+
+    layer: str
+    n: int
+    steps: int
+    measures: tuple[Nearness, ...]
+    labels: tuple[int, ...]
+    source: Tensor
+    start: Tensor
+    found: Tensor
 
 
 @dataclass(frozen=True)
@@ -257,6 +326,7 @@ class Audit:
     sanity: Sanity
     features: Features
     seen: Seen
+    inverted: Inverted
     layers: Layers
     attacked: Attacked
     flipped: Flipped

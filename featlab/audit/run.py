@@ -22,6 +22,7 @@ from featlab.audit.findings import (
     Audit,
     Features,
     Flipped,
+    Inverted,
     Layers,
     Mistakes,
     Saliency,
@@ -30,6 +31,7 @@ from featlab.audit.findings import (
     Spectrum,
     Strength,
 )
+from featlab.audit.inverted import inverted
 from featlab.audit.layers import layers
 from featlab.audit.storing import load, save
 from featlab.audit.strength import sanity, strength
@@ -43,6 +45,7 @@ STAGES: Mapping[str, tuple[type, Callable[[Subject, Parts], object]]] = {
     "sanity": (Sanity, lambda subject, _: sanity(subject)),
     "features": (Features, lambda subject, _: features(subject)),
     "seen": (Seen, lambda subject, parts: seen(subject, parts["features"])),
+    "inverted": (Inverted, lambda subject, _: inverted(subject)),
     "layers": (Layers, lambda subject, _: layers(subject)),
     "attacked": (Attacked, lambda subject, _: attacked(subject)),
     "flipped": (Flipped, lambda subject, parts: flipped(subject, parts["attacked"], parts["features"])),

@@ -29,18 +29,24 @@ class Limits:
     """How much work an audit does: counts of images and units, all stated in the report.
 
     `images` are attacked; `units` are measured for robust usefulness, those that are most useful on `train` training
-    images; `seen` units of either kind are shown; `saliency` images are explained; `mistakes` are looked into.
+    images; `seen` units of either kind are shown; `inversions` images are made from their representations; `saliency`
+    images are explained; `mistakes` are looked into. On `radii` of the attacked images the size of the set is searched
+    at which units lose their use.
     """
 
     images: int = 128
     units: int = 24
     seen: int = 4
+    inversions: int = 50
     saliency: int = 12
     mistakes: int = 5
     train: int = 2000
+    radii: int = 48
 
     def __post_init__(self) -> None:
-        least = {name: 2 if name in ("images", "saliency", "train") else 1 for name in asdict(self)}
+        least = {
+            name: 2 if name in ("images", "inversions", "saliency", "train", "radii") else 1 for name in asdict(self)
+        }
         for name, value in asdict(self).items():
             if value < least[name]:
                 raise ValueError(f"an audit needs {name} >= {least[name]}, got {value}")
@@ -53,20 +59,32 @@ class Limits:
         images: int | None = None,
         units: int | None = None,
         seen: int | None = None,
+        inversions: int | None = None,
         saliency: int | None = None,
         mistakes: int | None = None,
+        radii: int | None = None,
     ) -> Limits:
         """Return the limits for images of a shape: what was chosen, and else what ends in minutes on a few cores.
 
         An image of more than 64 x 64 pixels costs a hundred times what a small one does, so fewer are looked at.
         """
-        chosen = {"images": images, "units": units, "seen": seen, "saliency": saliency, "mistakes": mistakes}
+        chosen = {
+            "images": images,
+            "units": units,
+            "seen": seen,
+            "inversions": inversions,
+            "saliency": saliency,
+            "mistakes": mistakes,
+            "radii": radii,
+        }
         usual = dict(LARGE) if is_large(shape) else {}
         return cls(**usual | {name: value for name, value in chosen.items() if value is not None})
 
 
 SMALL_PIXELS = 64 * 64
-LARGE: Mapping[str, int] = MappingProxyType({"images": 32, "units": 8, "seen": 2, "saliency": 4, "mistakes": 3})
+LARGE: Mapping[str, int] = MappingProxyType(
+    {"images": 32, "units": 8, "seen": 2, "inversions": 8, "saliency": 4, "mistakes": 3, "radii": 8}
+)
 """What is done to images of more than `SMALL_PIXELS` if nothing else is asked for."""
 
 

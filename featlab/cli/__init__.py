@@ -13,8 +13,10 @@ import click
 from featlab.names import lookup
 
 COMMANDS = {
+    "add-feature": ("featlab.cli.tasks:add-feature", "The same image with one more feature in it."),
     "attack": ("featlab.cli.attack:attack", "Write the adversarial images of a model."),
     "audit": ("featlab.cli.audit:audit", "Which features a model uses, and how robust they are."),
+    "bug-or-feature": ("featlab.cli.bugs:bug_or_feature", "Do perturbations transfer, and teach real classes?"),
     "certify": ("featlab.cli.certify:certify", "Certified accuracy of a model under random noise."),
     "compare-sets": ("featlab.cli.compare:compare_sets", "Models against threat models: which set is the right one?"),
     "data": ("featlab.cli.data:data", "Data sets, their mirrors and checksums."),
@@ -22,12 +24,28 @@ COMMANDS = {
     "demo": ("featlab.cli.demo:demo", "Run the central experiment on real images."),
     "doctor": ("featlab.cli.doctor:doctor", "Say what is built, what runs native, and why not."),
     "evaluate": ("featlab.cli.evaluate:evaluate", "Accuracy of a model, clean and under attack."),
+    "generate": ("featlab.cli.tasks:generate", "New images of a class."),
+    "inpaint": ("featlab.cli.tasks:inpaint", "What stood in a hole?"),
+    "interpolate": ("featlab.cli.tasks:interpolate", "Images between two, through a layer."),
+    "invert": ("featlab.cli.tasks:invert", "An image with the representation of another."),
     "layers": ("featlab.cli.models:layers", "The layers of a model, with their shapes."),
+    "leakage": ("featlab.cli.leakage:leakage", "What robust features alone leak into D_rand and D_det."),
     "models": ("featlab.cli.models:models", "Shipped nets and known architectures."),
+    "paint": ("featlab.cli.paint:paint", "Paint with a classifier's features, or replay strokes."),
     "plugin": ("featlab.cli.plugin:plugin", "Begin a plugin of your own; check one that is installed."),
     "plugins": ("featlab.cli.plugins:plugins", "What the installed plugins provide."),
     "release": ("featlab.cli.release:release", "Write a net to ship, with its accuracies in its card."),
+    "restore": ("featlab.cli.tasks:restore", "Take noise or blur out of images."),
+    "sketch": ("featlab.cli.tasks:sketch", "From a sketch to an image."),
+    "studio": ("featlab.cli.studio:studio", "Paint with a classifier's features, in the browser."),
+    "stylize": ("featlab.cli.tasks:stylize", "One picture's content in another's style."),
+    "superres": ("featlab.cli.tasks:superres", "Larger images, two to eight times."),
+    "task": ("featlab.cli.tasks:task", "Run any task, a plugin's too."),
+    "theory": ("featlab.cli.theory:theory", "Check the theorems on robust features against numbers."),
     "train": ("featlab.cli.train:train", "Train a standard or robust net."),
+    "transfer": ("featlab.cli.transfer:transfer", "How attacks transfer, against what nets learn from D_det."),
+    "translate": ("featlab.cli.tasks:translate", "The same picture as another class."),
+    "visualize": ("featlab.cli.tasks:visualize", "What a unit responds to."),
 }
 """Every command: where it is, and its line of help, so that `featlab --help` need not import it."""
 

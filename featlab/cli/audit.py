@@ -49,6 +49,7 @@ SOME = click.IntRange(min=2)
 @click.option("--count", type=SOME, help="So many test images, balanced; all by default.")
 @click.option("--images", type=SOME, help="So many of them are attacked; 128, or 32 large ones (over 64 x 64).")
 @click.option("--units", type=COUNT, help="So many units are measured, the most useful; 24, or 8 for large images.")
+@click.option("--inversions", type=SOME, help="So many images are made from what the model sees; 50, or 8 large ones.")
 @click.option("--saliency", type=SOME, help="So many images are explained; 12, or 4 large ones.")
 @click.option("--mistakes", type=COUNT, help="So many wrong answers are looked into; 5, or 3 for large images.")
 @click.option("--batch-size", type=COUNT, help="So many images at a time; by default 256, fewer if they are large.")
@@ -69,6 +70,7 @@ def audit(
     count: int | None,
     images: int | None,
     units: int | None,
+    inversions: int | None,
     saliency: int | None,
     mistakes: int | None,
     batch_size: int | None,
@@ -78,9 +80,9 @@ def audit(
 ) -> None:
     """Write a page about MODEL: which features it uses, how robust they are, and what it sees.
 
-    Accuracy under attack, usefulness and robust usefulness of the features with pictures of them, layer robustness,
-    what carries flips, saliency with its quality, spectra, and the worst mistakes, in OUT/report.html. A run that was
-    stopped goes on when the same command is given again.
+    Accuracy under attack, usefulness and robust usefulness of the features with pictures of them, images made from
+    what the model sees, layer robustness, what carries flips, saliency with its quality, spectra, and the worst
+    mistakes, in OUT/report.html. A run that was stopped goes on when the same command is given again.
     """
     import featlab as fl
     from featlab.attacks import suite as suite_of
@@ -89,7 +91,9 @@ def audit(
 
     suite_of(suite), engine_of(engine)
     parts = (fl.open_data(data, train=False, root=root, count=count), fl.open_data(data, train=True, root=root))
-    limits = Limits.of(parts[0].shape, images=images, units=units, saliency=saliency, mistakes=mistakes)
+    limits = Limits.of(
+        parts[0].shape, images=images, units=units, inversions=inversions, saliency=saliency, mistakes=mistakes
+    )
     within = tuple(map(fl.threat_model, specs))
     make = partial(
         Subject, specs=specs, within=within, limits=limits, layer=layer, suite=suite, engine=engine, seed=seed

@@ -52,6 +52,9 @@ def plugin() -> None:
 )
 @click.option("--shape", "shapes", multiple=True, type=Shape(), help="Of one image, 3,8,8 by default; may be repeated.")
 @click.option("--within", default="box", show_default=True, help="The threat model of tasks that ask for one.")
+@click.option(
+    "--images", type=Shape(), help="Of a task's images, where the model takes others, as in super-resolution."
+)
 @click.option("--exempt", multiple=True, metavar="PROPERTY", help="A property not to ask for; may be repeated.")
 @click.option("--tolerance", default=1e-6, show_default=True, help="What two ways to the same point may differ by.")
 @click.option("--examples", default=25, show_default=True, type=click.IntRange(min=1), help="Random cases per shape.")
@@ -63,6 +66,7 @@ def check(
     given: tuple[tuple[str, str], ...],
     shapes: tuple[tuple[int, ...], ...],
     within: str,
+    images: tuple[int, ...] | None,
     exempt: tuple[str, ...],
     tolerance: float,
     examples: int,
@@ -78,6 +82,7 @@ def check(
         options=dict(given),
         shapes=shapes or (installed.SHAPE,),
         within=within,
+        images=images,
         exempt=exempt,
         tolerance=tolerance,
         examples=examples,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 
 import torch
@@ -45,7 +46,10 @@ def slopes(model: nn.Module, images: Images, unit: int) -> Tensor:
         grads: dict[str, Tensor] = grad(logit)(weights, image)
         return torch.cat([each.flatten() for each in grads.values()])
 
-    rows: Tensor = vmap(slope)(images)
+    with warnings.catch_warnings():
+        # Where an operation has no batched form, as attention on a CPU, it goes one image at a time: slower, as right.
+        warnings.filterwarnings("ignore", message="There is a performance drop", category=UserWarning)
+        rows: Tensor = vmap(slope)(images)
     return rows
 
 

@@ -15,16 +15,20 @@ from torch import nn
 from featlab.models.architecture import Architecture, architecture_of
 from featlab.models.classifier import Classifier
 from featlab.models.efficientnet import efficientnet_lite0
-from featlab.models.nets import small_cnn
+from featlab.models.nets import mlp, small_cnn
 from featlab.models.optional import timm_net, torchvision_net
 from featlab.models.resnet import DEPTHS, resnet
 from featlab.models.resnet_v1 import resnet50_v1
 from featlab.names import lookup
 
 NETS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
-    {"small_cnn": small_cnn}
-    | {f"resnet{depth}": partial(resnet, depth) for depth in DEPTHS}
-    | {"resnet50_v1": resnet50_v1, "efficientnet_lite0": efficientnet_lite0}
+    {
+        "small_cnn": small_cnn,
+        "mlp": mlp,
+        **{f"resnet{depth}": partial(resnet, depth) for depth in DEPTHS},
+        "resnet50_v1": resnet50_v1,
+        "efficientnet_lite0": efficientnet_lite0,
+    }
 )
 """featlab's own nets by name."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -175,7 +176,9 @@ class Layer:
 
     A whole layer gives all its values; `pool` gives the mean over positions of each channel instead. One unit
     (`layer4.1:768`) gives its mean over positions, one position (`layer4.1@3,5`) the values there. Channels are the
-    second dimension of a map (batch, channels, height, width), and the last of tokens (batch, tokens, channels).
+    second dimension of a map (batch, channels, height, width), and the last of tokens (batch, tokens, channels). Tokens
+    that are the patches of a square image, after a class token or without one, go by their row and column
+    (`encoder.ln:7@3,5`) as well as by their number (`encoder.ln:7@48`, where a class token is 0).
     The model runs frozen; gradients reach the images. float32, or float64 from a float64 net. With `pass_through` the
     last ReLU before the layer passes gradients where it is off too, so that a unit that is off can be driven uphill; no
     value changes. Source: Engstrom et al. 2019, whose code calls it a fake ReLU.
@@ -185,6 +188,7 @@ class Layer:
     where: Address
     pool: bool = False
     pass_through: bool = False
+    _last_relu: int | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "where", find(self.model, self.where))
@@ -193,17 +197,38 @@ class Layer:
         """Return one row of features per image."""
         assert isinstance(self.where, Where)
         name = self.where.layer
-        passes = Relus(last_relu(self.model, name, images)) if self.pass_through else nullcontext()
+        passes = Relus(self._opened(name, images)) if self.pass_through else nullcontext()
         with frozen(self.model), reading(self.model, self.where) as read, passes:
             self.model(images)
         values = read[name] if read[name].dtype == torch.float64 else read[name].float()
-        module = module_at(self.model, name)
-        return select(values, self.where, pool=self.pool, channels_last=values.dim() == 3 and not is_signal(module))
+        tokens = values.dim() == 3 and not is_signal(module_at(self.model, name))
+        where = in_grid(self.where, values.shape[1], images) if tokens else self.where
+        return select(values, where, pool=self.pool, channels_last=tokens)
+
+    def _opened(self, name: str, images: Images) -> int:
+        """Return which ReLU passes gradients, found at the first call: it takes a forward pass of its own."""
+        if self._last_relu is None:
+            object.__setattr__(self, "_last_relu", last_relu(self.model, name, images))
+        assert self._last_relu is not None
+        return self._last_relu
 
 
 def is_signal(module: nn.Module | None) -> bool:
     """Say whether a module's three-dimensional output is (batch, channels, length), as opposed to tokens."""
     return isinstance(module, nn.Conv1d | nn.BatchNorm1d | nn.MaxPool1d | nn.AvgPool1d)
+
+
+def in_grid(where: Where, tokens: int, images: Images) -> Where:
+    """Return the address of a token by its number, where it is given by row and column in a square grid of patches."""
+    side = math.isqrt(tokens)
+    first = tokens - side * side
+    square = images.dim() == 4 and images.shape[2] == images.shape[3]
+    if where.at is None or len(where.at) != 2 or first > 1 or not square:
+        return where
+    row, column = where.at
+    if max(row, column) >= side:
+        raise ValueError(f"layer {where.layer!r} has {side} x {side} patches; got @{row},{column}")
+    return Where(where.layer, where.unit, (first + row * side + column,))
 
 
 def select(values: Tensor, where: Where, *, pool: bool = False, channels_last: bool = False) -> Features:

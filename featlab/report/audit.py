@@ -10,6 +10,7 @@ from featlab.audit.findings import Audit
 from featlab.audit.storing import record
 from featlab.report.audit_explained import mistakes, saliency, spectrum
 from featlab.report.audit_features import features, seen
+from featlab.report.audit_inverted import inverted
 from featlab.report.audit_strength import accuracies, flips, layers, warnings
 from featlab.report.audit_words import Audits, listed, ranged
 from featlab.report.page import Column, Folded, Page, Section, Strong, Table, TableRow, paragraph
@@ -40,6 +41,7 @@ def audit_page(audits: Audits) -> Page:
             warnings(audits),
             features(audits),
             seen(audits),
+            inverted(audits),
             layers(audits),
             flips(audits),
             saliency(audits),

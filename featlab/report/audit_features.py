@@ -6,11 +6,8 @@ import torch
 from torch import Tensor
 
 from featlab.audit.findings import Audit, Feature, Shown
+from featlab.report.audit_radii import COLOURS, cell, radii
 from featlab.report.audit_words import (
-    GREEN,
-    GREY,
-    PURPLE,
-    VERMILION,
     Audits,
     listed,
     many,
@@ -27,7 +24,6 @@ from featlab.report.wording import count
 
 ILYAS = Link("Ilyas et al. 2019", "https://arxiv.org/abs/1905.02175")
 OLAH = Link("Olah et al. 2017", "https://distill.pub/2017/feature-visualization/")
-COLOURS = {"robust": GREEN, "non-robust": VERMILION, "unclear": PURPLE, "useless": GREY}
 
 
 def features(audits: Audits) -> Section:
@@ -47,6 +43,7 @@ def features(audits: Audits) -> Section:
     charts = tuple(_scatter(audit, audits) for audit in audits)
     blocks.append(charts[0] if len(charts) == 1 else Beside(charts))
     blocks.append(_counts(audits))
+    blocks += radii(audits)
     if any(audit.features.others for audit in audits):
         blocks += [_elsewhere(audit) for audit in audits]
     blocks += [_best(audit) for audit in audits]
@@ -203,15 +200,23 @@ def _three(counts: object) -> tuple[str, ...]:
 def _best(audit: Audit) -> Table:
     """Return the numbers of the most useful units of each verdict."""
     groups = []
+    sized = audit.features.radii is not None
+
+    def lost(row: Feature) -> tuple[str, ...]:
+        return (cell(audit, row.unit),) if sized else ()
+
     for kind in ("robust", "non-robust", "unclear"):
         rows = [row for row in audit.features.rows if row.verdict == kind][:6]
         cells = tuple(
-            TableRow((f"unit {row.unit}", speaks(row, audit.features.kinds), ranged(row.rho), ranged(row.gamma)))
+            TableRow(
+                (f"unit {row.unit}", speaks(row, audit.features.kinds), ranged(row.rho), ranged(row.gamma), *lost(row))
+            )
             for row in rows
         )
         if cells:
             groups.append((kind, cells))
-    columns = (Column("Unit"), Column("Speaks"), Column("rho", True), Column("gamma", True))
+    titles = ("rho", "gamma", *(["gamma is 0 at eps"] if sized else []))
+    columns = (Column("Unit"), Column("Speaks"), *(Column(title, True) for title in titles))
     return Table(f"The most useful units of {audit.label}, with 95% intervals", columns, tuple(groups))
 
 
@@ -219,11 +224,9 @@ def seen(audits: Audits) -> Section:
     """Return the most useful robust and non-robust units in pictures."""
     blocks: list[Block] = [
         paragraph(
-            "What do these units respond to? Beside the test images that drive each most stand two images made for "
-            "it, from "
-            "grey: one moved pixel by pixel, one as a spectrum with the proportions of natural images, which favours "
-            "what "
-            "is large (",
+            "What do these units respond to? Beside the test images that drive each most, and least, stand images made "
+            "for it, from grey: one moved pixel by pixel, one as a spectrum with the proportions of natural images, "
+            "which favours what is large, and another of these that is kept unlike the first (",
             OLAH,
             "). Where a made image shows something of the class, the unit reads what people see too; where it shows a "
             "texture that no test image has, the unit answers to more than the pictures beside it tell.",
@@ -233,28 +236,50 @@ def seen(audits: Audits) -> Section:
         for kind, units in (("robust", audit.seen.robust), ("non-robust", audit.seen.fragile)):
             if units:
                 blocks.append(_pictures(titled(f"Most useful {kind} units", audit, audits), units, audit))
-            else:
-                words = f"{subject(audit, audits)}none of the measured units is {kind}, so there is none to show."
-                blocks.append(paragraph(words))
+        blocks += _instead(audit, audits)
     return Section("What the features look like", tuple(blocks))
 
 
-def _pictures(title: str, units: tuple[Shown, ...], audit: Audit) -> Picture:
+def _instead(audit: Audit, audits: Audits) -> list[Block]:
+    """Return the most useful of the other units, where there are no robust or no non-robust ones to show."""
+    found = audit.seen
+    lacking = [kind for kind, units in (("robust", found.robust), ("non-robust", found.fragile)) if not units]
+    if not lacking:
+        return []
+    said = f"{subject(audit, audits)}none of the measured units is {' and none '.join(lacking)}"
+    if not found.others:
+        return [paragraph(f"{said}, so there is none of these to show.")]
+    title = titled("Most useful of the other units", audit, audits)
+    return [
+        paragraph(f"{said}; instead, here are the most useful of those that are neither."),
+        _pictures(title, found.others, audit, judged=True),
+    ]
+
+
+def _pictures(title: str, units: tuple[Shown, ...], audit: Audit, *, judged: bool = False) -> Picture:
     top = len(units[0].top_labels)
-    columns = (*(f"test image {place + 1}" for place in range(top)), *audit.seen.made)
-    rows = tuple((_row_title(each.feature, audit), drawable(_row(each))) for each in units)
-    notes = tuple((*(audit.classes[label] for label in each.top_labels), *[""] * len(each.made)) for each in units)
-    caption = "Under each test image stands its label. Sorted by rho; numbers with intervals stand in the tables above."
-    return Picture(title, caption, rows, columns, notes)
+    low = len(units[0].bottom_labels)
+    columns = (*(f"most {place + 1}" for place in range(top)), *(f"least {place + 1}" for place in range(low)))
+    rows = tuple((_row_title(each.feature, audit, judged=judged), drawable(_row(each))) for each in units)
+    notes = tuple(
+        (*(audit.classes[label] for label in (*each.top_labels, *each.bottom_labels)), *[""] * len(each.made))
+        for each in units
+    )
+    caption = (
+        "Test images that the unit responds to most and least, with their labels, and images made to drive it up. "
+        "Numbers with intervals stand in the tables above."
+    )
+    return Picture(title, caption, rows, (*columns, *audit.seen.made), notes)
 
 
-def _row_title(row: Feature, audit: Audit) -> str:
+def _row_title(row: Feature, audit: Audit, *, judged: bool) -> str:
+    verdict = f"{row.verdict}, " if judged else ""
     numbers = f"rho {number(row.rho.value)}, gamma {number(row.gamma.value)}"
-    return f"unit {row.unit}, {speaks(row, audit.features.kinds)}; {numbers}"
+    return f"unit {row.unit}, {verdict}{speaks(row, audit.features.kinds)}; {numbers}"
 
 
 def _row(each: Shown) -> Tensor:
-    return torch.cat([each.top, each.made])
+    return torch.cat([each.top, each.bottom, each.made])
 
 
 def drawable(images: Tensor) -> Tensor:

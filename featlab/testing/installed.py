@@ -29,11 +29,15 @@ FEW: Final = 5
 
 @dataclass(frozen=True)
 class Trying:
-    """How entries are tried: options as text, shapes of images, the set for tasks that ask for one, exempt laws."""
+    """How entries are tried: options as text, shapes of images, the set for tasks that ask for one, exempt laws.
+
+    `images` is the shape of a task's images where it is not that of the model's, as in super-resolution.
+    """
 
     options: Mapping[str, str]
     shapes: Sequence[tuple[int, ...]] = (SHAPE,)
     within: str = "box"
+    images: tuple[int, ...] | None = None
     exempt: Collection[str] = ()
     tolerance: float = 1e-6
     examples: int = 25
@@ -126,7 +130,7 @@ def _extractor(offer: Offer, maker: Callable[..., Any], text: Mapping[str, str],
 def _task(offer: Offer, maker: Callable[..., Any], text: Mapping[str, str], trying: Trying) -> Iterator[Run]:
     known = options_of(maker)
     for shape in trying.shapes:
-        words = _vocabulary(shape, trying.within)
+        words = _vocabulary(shape, trying.images or shape, trying.within)
         asked = {key: words[key] for key, option in known.items() if option.default is option.empty and key in words}
         chosen = _chosen(offer, maker, text, filled=asked)
         few = {"steps": FEW} if "steps" in known and "steps" not in chosen else {}
@@ -170,14 +174,14 @@ def _chosen(
     return read_options(maker, mine, what=what, makers=inner_makers())
 
 
-def _vocabulary(shape: tuple[int, ...], within: str) -> dict[str, object]:
+def _vocabulary(shape: tuple[int, ...], images: tuple[int, ...], within: str) -> dict[str, object]:
     """Return what a task may ask for by name."""
     mask = torch.ones(shape)
     mask[..., : shape[-1] // 2] = 0
     made: ThreatModel = threat_model(within)
     return {
         "model": small_net(shape),
-        "images": picture("noise", shape, seed=1).float(),
+        "images": picture("noise", images, seed=1).float(),
         "labels": torch.arange(BATCH) % len(small_net(shape).classes),
         "mask": mask,
         "reference": picture("smooth", shape, seed=2).float(),

@@ -18,6 +18,14 @@ def featlab_tasks() -> Iterable[Entry]:
     yield Entry(
         "add-feature", f"{here}.add_feature:add_feature", "an image with one more feature (Engstrom et al. 2019)"
     )
+    yield Entry("generate", f"{here}.generate:generate", "new images of a class (Santurkar et al. 2019)")
+    yield Entry("inpaint", f"{here}.inpaint:inpaint", "what stood in a hole (Santurkar et al. 2019)")
+    yield Entry("superres", f"{here}.superres:superres", "larger images (Santurkar et al. 2019)")
+    yield Entry("translate", f"{here}.translate:translate", "the same picture as another class (Santurkar et al. 2019)")
+    yield Entry("sketch", f"{here}.sketch:sketch", "from a sketch to an image (Santurkar et al. 2019)")
+    yield Entry("restore", f"{here}.restore:restore", "without noise or blur, most plausible under the classifier")
+    yield Entry("stylize", f"{here}.stylize:stylize", "in the style of another (Gatys et al. 2016; Nakano 2019)")
+    yield Entry("paint", f"{here}.paint:paint", "a unit, class or patch, in a mask (Santurkar et al. 2019)")
     yield Entry("rationalize", f"{here}.rationalize:rationalize", "why the model answered so (Engstrom et al. 2019)")
     yield Entry("worst-of", f"{here}.worst_of:worst_of", "the worst of so many random points (Engstrom et al. 2019)")
     yield Entry("stadv", f"{here}.stadv:stadv", "pixels flow until the model errs (Xiao et al. 2018)")

@@ -40,7 +40,8 @@ def add_feature(
     """Move `images` until one unit of the model, such as `layer4.1:768`, is at `level` in them, and no further.
 
     argmax_x' min(a(x') - level, 0), which the last step may leap over. A unit behind a ReLU is reached through it. The
-    images, (batch, ...) in [0, 1], move anywhere in [0, 1] unless `within` says where.
+    images, (batch, ...) in [0, 1], move anywhere in [0, 1] unless `within` says where. A larger `level` shows more of
+    it. Published at 224 pixels: level=1, steps=800, step_size=0.1, from test images.
     Source: Engstrom et al. 2019, section 4.2 ("stripes").
     """
     score = UpTo(fl.activation(one_unit(model, unit, images, pass_through=True)), level)

@@ -22,7 +22,8 @@ def interpolate(
 
     argmin_x' |g(x') - ((1 - t) g(a) + t g(b))|_2 relative to the wanted representation, from the blend (1 - t) a + t b,
     for t = 0, 1 / (points - 1), ..., 1. Both are (batch, ...) with values in [0, 1]; the problem's batch holds all
-    points of the first pair, then those of the second, (batch * points, ...).
+    points of the first pair, then those of the second, (batch * points, ...). Published: 10 `points`, steps=10000,
+    step_size=1 at 224 pixels and step_size=0.1 for CIFAR-10; the defaults are for 28 to 32 pixels.
     Source: Engstrom et al. 2019, section 4.2 and appendix.
     """
     if points < 2 or images.shape != reference.shape:

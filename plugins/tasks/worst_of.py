@@ -22,7 +22,7 @@ def worst_of(
 ) -> fl.Problem:
     """Try random points of a set, for each image by itself, and end with the one of the largest loss.
 
-    argmax over p_1, ..., p_tries, drawn from `within`, of loss(f(decode(p_k)), y): forward passes only. Where `within`
+    argmax over `tries` points p_k, drawn from `within`, of loss(f(decode(p_k)), y): forward passes only. Where `within`
     is a grid, `rigid:grid=5:5:31`, its points are tried one after the other, and `tries=within.poses` tries all.
     With `stop` an image leaves as soon as it is misclassified. `labels` are the right classes.
     Source: Engstrom et al. 2019, section 4 (worst-of-k, grid search).

@@ -17,6 +17,7 @@ def featlab_threat_models() -> Iterable[Entry]:
     )
     yield Entry("box", f"{here}.box:Box", "any image with values in [low, high]")
     yield Entry("masked", f"{here}.masked:Masked", "another threat model, where a mask lets it (patches, painting)")
+    yield Entry("feathered", f"{here}.feathered:Feathered", "another threat model, faded out by a soft mask")
     yield Entry("hsb", f"{here}.hsb:HSB", "hue, saturation and brightness shift (Hosseini and Poovendran 2018)")
     yield Entry("recolor", f"{here}.recolor:Recolor", "one smooth map of all colours (Laidlaw and Feizi 2019)")
     yield Entry("frequency", f"{here}.frequency:Frequency", "a change within a band of frequencies (Guo et al. 2019)")

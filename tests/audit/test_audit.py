@@ -45,6 +45,9 @@ def test_every_part_is_found_and_is_plain(kept):
     assert len(found.features.rows) == SMALL.units
     assert sum(found.features.counts.values()) == SMALL.units
     assert [each.spec for each in found.features.others] == ["linf:eps=0.1"]
+    assert [each.name for each in found.inverted.measures] == ["representation", "psnr"]  # Of 8 x 8 pixels.
+    assert found.inverted.n == SMALL.inversions
+    assert found.inverted.source.shape == found.inverted.start.shape == found.inverted.found.shape
     assert {row.name for row in found.layers.rows} >= {"penultimate", "logits"}
     if found.flipped.groups:
         assert sum(group.share.value for group in found.flipped.groups) == pytest.approx(1)
@@ -274,7 +277,7 @@ def test_an_image_is_no_neighbour_of_its_own(tiny):
 
 def test_large_images_have_lower_limits():
     assert Limits.of((1, 28, 28)) == Limits.of((3, 64, 64)) == Limits()
-    assert Limits.of((3, 224, 224)) == Limits(images=32, units=8, seen=2, saliency=4, mistakes=3)
+    assert Limits.of((3, 224, 224)) == Limits(images=32, units=8, seen=2, inversions=8, saliency=4, mistakes=3, radii=8)
     assert Limits.of((3, 224, 224), units=5, images=None).units == 5
     with pytest.raises(ValueError, match="units >= 1"):
         Limits.of((3, 224, 224), units=0)

@@ -30,7 +30,22 @@ def broken():
     next(made.parameters()).data.fill_(float("nan"))
     return made
 """
-SMALL = ("--images", 8, "--units", 3, "--saliency", 2, "--mistakes", 1, "--suite", "quick", "--device", "cpu")
+SMALL = (
+    "--images",
+    8,
+    "--units",
+    3,
+    "--inversions",
+    2,
+    "--saliency",
+    2,
+    "--mistakes",
+    1,
+    "--suite",
+    "quick",
+    "--device",
+    "cpu",
+)
 
 
 def call(capsys, *arguments, status=0):
@@ -80,7 +95,7 @@ def test_a_run_is_a_folder_with_a_page(run):
     assert not re.search(r"""(?:src|href)=["'](?!data:|#|https://)""", page)
     assert 'src="http' not in page
     titles = re.findall(r"<h2>(.*?)</h2>", page)
-    assert len(titles) == 11  # Ten sections, and the comparison.
+    assert len(titles) == 12  # Eleven sections, and the comparison.
     assert (run / "images").is_dir()
     assert list((run / "images").glob("*.png"))
     assert "NaN" not in page.partition("<pre")[0]

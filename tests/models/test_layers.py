@@ -218,6 +218,40 @@ def test_channels_of_tokens_are_last_and_of_signals_first():
     torch.testing.assert_close(Layer(model, "mix", pool=True)(images), maps.mean(2))
 
 
+class Patches(nn.Module):
+    """A square image as tokens of 2 x 2 pixels, after so many tokens that are no patches."""
+
+    def __init__(self, before=1):
+        super().__init__()
+        self.cut = nn.Conv2d(3, 5, 2, 2)
+        self.mix = nn.Identity()
+        self.linear = nn.Linear(5, 2)
+        self.before = before
+
+    def forward(self, images):
+        patches = self.cut(images).flatten(2).mT
+        tokens = self.mix(torch.cat([torch.zeros(len(images), self.before, 5), patches], dim=1))
+        return self.linear(tokens[:, 0])
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_patches_go_by_row_and_column_too(before):
+    model, images = Patches(before), torch.rand(2, 3, 8, 8)
+    maps = model.cut(images)
+    torch.testing.assert_close(Layer(model, "mix:4@3,1")(images), maps[:, 4:5, 3, 1])
+    torch.testing.assert_close(Layer(model, "mix@0,2")(images), maps[:, :, 0, 2])
+    torch.testing.assert_close(Layer(model, f"mix:4@{before + 6}")(images), maps[:, 4:5, 1, 2])
+    with pytest.raises(ValueError, match="has 4 x 4 patches; got @4,0"):
+        Layer(model, "mix:4@4,0")(images)
+
+
+def test_tokens_that_are_no_square_grid_go_by_their_number_alone():
+    with pytest.raises(ValueError, match=r"has positions below 18; got @3,1"):
+        Layer(Patches(2), "mix:4@3,1")(torch.rand(2, 3, 8, 8))
+    with pytest.raises(ValueError, match=r"has positions below 17; got @1,1"):
+        Layer(Patches(1), "mix:4@1,1")(torch.rand(2, 3, 4, 16))
+
+
 def test_a_net_without_linear_head_has_no_penultimate_layer():
     conv = nn.Sequential(nn.Linear(4, 3), nn.Unflatten(1, (3, 1)), nn.Conv1d(3, 2, 1), nn.Flatten())
     model = Classifier(conv, mean=0, std=1, classes="ab", shape=(4,))
