@@ -36,24 +36,23 @@ class Architectures:
         built = bench.perturbed("d_det", source, train, bench.next(train))
         moved = bench.perturbed("d_det_test", source, test, bench.next(test))
         noise = bench.noised("d_det_test_noise", moved, test)
-        rows, learned, fooled = [], [], []
-        for number in range(len(bench.recipe.contenders)):
-            row, own = self._contender(number, built, moved, noise)
-            rows.append(row)
-            learned.append(own[0])
-            fooled.append(own[1])
-        rho, chance = correlation(torch.stack(learned, dim=1), torch.stack(fooled, dim=1), seed=bench.shop.seed)
+        made = [self._contender(number, built, moved, noise) for number in range(len(bench.recipe.contenders))]
+        rows = [row for row, _, _ in made]
+        # (students, images, architectures) and (images, architectures)
+        learned, fooled = (torch.stack(each, dim=-1) for each in list(zip(*made, strict=True))[1:])
+        rho, chance = correlation(learned.mean(dim=0), fooled, seed=bench.shop.seed)
+        alone = [float(rank_correlation(each.mean(dim=0)[None], fooled.mean(dim=0)[None])) for each in learned]
         return {
             "source_accuracy": share_of(bench.right(source)).record(),
             "reached": share_of(bench.answers(source, moved) == moved.labels).record(),
             "architectures": rows,
-            "spearman": {**asdict(rho), "chance": chance},
+            "spearman": {**asdict(rho), "chance": chance, "each": alone},
             "verdict": verdict(rho, chance),
             "seconds": timed(begun),
         }
 
-    def _contender(self, number: int, built: Dataset, moved: Dataset, noise: Data) -> tuple[Row, tuple[Tensor, Tensor]]:
-        """Return one architecture's row, and its verdicts per test image: learned, and fooled into the target."""
+    def _contender(self, number: int, built: Dataset, moved: Dataset, noise: Data) -> tuple[Row, Tensor, Tensor]:
+        """Return one architecture's row, and verdicts on test images: right (students, images), and at the target."""
         bench, contender = self.bench, self.bench.recipe.contenders[number]
         labels, wanted = bench.test_data.labels, moved.labels
         own = bench.net(f"{contender.name}", bench.train_data, seed=100 + number, net=contender.net)
@@ -71,7 +70,7 @@ class Architectures:
             "transfer_noise": share_of(bench.answers(own, noise) == wanted).record(),
             "fooled": share_of(bench.answers(own, moved) != labels).record(),
         }
-        return row, (torch.stack(right).double().mean(dim=0), reached.double())
+        return row, torch.stack(right).double(), reached.double()
 
     def _answered(self, number: int, again: int, built: Dataset) -> Labels:
         """Return the answers to the test images of one net that was trained on D_det."""

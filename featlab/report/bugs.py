@@ -29,7 +29,7 @@ BLUE, VERMILION, GREEN, PURPLE, GREY = range(5)
 NAMES = {"pgd": "PGD", "non_transferable": "non-transferable attack"}
 SAID = {
     "features": "features of the data",
-    "between": "neither clearly the one nor the other",
+    "between": "features by one number and bugs by the other",
     "bugs": "bugs of this net",
 }
 TRANSFER = (
@@ -53,7 +53,7 @@ def bugs_table(result: Row) -> Group:
     keys = {key: label for key, label, _ in (*TRANSFER[:4], *LEARNED)}
     keys |= {"noise_control": "Control of that: noise", "mislabel_control": "Control of that: labels alone"}
     rows = [(label, [cell(accuracy(found[key])) for found in attacks]) for key, label in keys.items()]
-    rows.append(("What it finds", [SAID[found["verdict"]] for found in attacks]))
+    rows.append(("Bugs or features", [found["verdict"] for found in attacks]))
     return Group(
         Text("Bug or feature? In %, 95% intervals below", style="bold"),
         table(("measured", *(NAMES[found["attack"]] for found in attacks)), rows),

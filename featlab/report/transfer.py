@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Group
 from rich.text import Text
 
-from featlab.report.audit_words import NARROW_TO, many, number
+from featlab.report.audit_words import NARROW_TO, listed, many, number
 from featlab.report.page import (
     Block,
     Chart,
@@ -72,7 +72,7 @@ def transfer_page(result: Row) -> Page:
 
 def _seen(result: Row) -> tuple[Block, ...]:
     rows = result["architectures"]
-    students = result["conditions"]["recipe"]["students"]
+    students, alone = result["conditions"]["recipe"]["students"], result["spearman"]["each"]
     return (
         Verdicts((Verdict(CLAIM, result["verdict"] == "holds", f"{SAID[result['verdict']]} {_rho(result)}."),)),
         paragraph(
@@ -84,7 +84,8 @@ def _seen(result: Row) -> tuple[Block, ...]:
             ILYAS,
             ", figure 3). The interval of rho is over the draw of the test images, not over training seeds; the "
             "probability by chance is the share of all orders of the architectures with so high a rho. The relation "
-            "counts as held where the interval lies above 0 and that probability is 5% or less.",
+            "counts as held where the interval lies above 0 and that probability is 5% or less. "
+            f"With one net of each architecture alone rho would be {listed([number(each) for each in alone])}.",
         ),
         _scatter(result),
     )

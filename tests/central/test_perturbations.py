@@ -127,6 +127,7 @@ def test_a_killed_run_keeps_its_nets_and_ends_the_same(recipe, capsys, tmp_path,
     for row in whole["architectures"]:
         for key in ("clean", "learned", "shifted", "transfer", "transfer_noise", "fooled"):
             is_share(row[key], 200)
+    assert whole["spearman"]["each"] == [whole["spearman"]["value"]]  # There is one student of each.
     assert whole["spearman"]["chance"] >= 1 / 6 - 1e-9
     for kind, sentence in (("holds", "holds here"), ("does not hold", "does not hold here")):
         assert sentence in words(transfer_page({**whole, "verdict": kind}))
