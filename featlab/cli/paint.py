@@ -94,7 +94,7 @@ def paint(
     """
     import featlab as fl
     from featlab.files import write_json
-    from featlab.painting import Painting, Stroke, few_threads, usual_strength
+    from featlab.painting import Painting, Stroke, repeatable, usual_strength
 
     if strokes is not None:
         painting = _read(strokes, model)
@@ -108,7 +108,7 @@ def paint(
         target = _target(net, label, unit, reference, reference_box)
         stroke = Stroke(_area(net, mask, box, softness), target, options=strength, steps=steps)
         painting = Painting(model, _source(net, image, data, index, seed), (stroke,), seed)
-    with few_threads(net):
+    with repeatable(net):
         facts = _painted(painting, net, out, scale)
     if save is not None:
         write_json(save, painting.json())

@@ -2,6 +2,7 @@
 
 from featlab.painting.masks import Area
 from featlab.painting.reading import Json
+from featlab.painting.repeats import is_small, repeatable
 from featlab.painting.sources import (
     MOST_BYTES,
     MOST_PIXELS,
@@ -16,7 +17,6 @@ from featlab.painting.sources import (
 from featlab.painting.steps import Frame, painted, replay, running
 from featlab.painting.strokes import MOST_STROKES, Painting, Stroke, usual_strength
 from featlab.painting.targets import PAINT, Target, ToClass, ToReference, ToUnit
-from featlab.painting.threads import few_threads, is_small
 
 __all__ = [
     "MOST_BYTES",
@@ -38,10 +38,10 @@ __all__ = [
     "ToClass",
     "ToReference",
     "ToUnit",
-    "few_threads",
     "is_small",
     "painted",
     "picture_of",
+    "repeatable",
     "replay",
     "running",
     "usual_strength",

@@ -10,7 +10,7 @@ from typing import Final
 
 import uvicorn
 
-from featlab.painting import few_threads
+from featlab.painting import repeatable
 from featlab.studio.api import Api
 from featlab.studio.app import application
 from featlab.studio.catalog import Catalog
@@ -69,6 +69,6 @@ def serve(catalog: Catalog, at: socket.socket, *, ready: Callable[[str], None]) 
         timeout_graceful_shutdown=1,
     )
     sys.setswitchinterval(SWITCH)
-    with few_threads(*(hosted.model for hosted in catalog.hosted.values())):
+    with repeatable(*(hosted.model for hosted in catalog.hosted.values())):
         ready(address(port, token))
         Server(config, api).run(sockets=[at])

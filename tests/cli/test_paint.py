@@ -8,7 +8,7 @@ from PIL import Image
 
 import featlab as fl
 from featlab.cli import main
-from featlab.painting import Painting, few_threads, replay
+from featlab.painting import Painting, repeatable, replay
 from featlab.report.pictures import to_png
 
 from studio_cases import ERASER, ROBUST, STANDARD, painting, stroke
@@ -33,7 +33,7 @@ def strokes(tmp_path):
 def test_strokes_are_painted_again_to_the_byte(strokes, tmp_path, capsys):
     found = call(capsys, "--strokes", strokes, "--out", tmp_path / "a.png")
     model = fl.load(ROBUST, device="cpu")
-    with few_threads(model):
+    with repeatable(model):
         wanted = to_png(replay(Painting.parse(strokes.read_text()), model))
     assert (tmp_path / "a.png").read_bytes() == wanted
     assert (found["strokes"], found["steps"]) == (2, 6)

@@ -15,8 +15,8 @@ from featlab.painting import (
     ToClass,
     ToReference,
     ToUnit,
-    few_threads,
     painted,
+    repeatable,
     replay,
     running,
 )
@@ -38,7 +38,7 @@ def first(model):
 
 @pytest.fixture(autouse=True)
 def one_thread(model):
-    with few_threads(model):
+    with repeatable(model):
         yield
 
 
@@ -202,13 +202,14 @@ def test_images_that_do_not_fit_the_canvas_are_refused(model, first, monkeypatch
         next(running(Stroke(Area("all"), task="larger"), first, model, original=first))
 
 
-def test_small_nets_get_one_thread_and_the_others_what_there_was(model):
+def test_paintings_are_made_in_one_way_and_all_is_restored(model):
     torch.set_num_threads(2)
     try:
-        with few_threads(model):
+        with repeatable(model):
             assert torch.get_num_threads() == 1
+            assert torch.backends.cudnn.deterministic
         assert torch.get_num_threads() == 2
-        with few_threads(model, model.with_shape((1, 256, 256))):
+        with repeatable(model, model.with_shape((1, 256, 256))):
             assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
