@@ -151,7 +151,7 @@ export class Stage {
     board.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || !event.isPrimary) return;
       event.preventDefault();
-      board.focus({ preventScroll: true });
+      board.focus({ preventScroll: true, focusVisible: false } as FocusOptions);
       board.setPointerCapture(event.pointerId);
       hand.down(this.pointOf(event));
     });
