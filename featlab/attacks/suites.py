@@ -146,7 +146,8 @@ SUITES: dict[str, tuple[Attack, ...]] = {
 
 "standard" is the ensemble of AutoAttack (Croce and Hein 2020, section 5), "random" its form for models with random
 parts. Its targeted Auto-PGD climbs the difference of two logits rather than their DLR: no step of it depends on the
-scale of the logits either, and fewer images hold (Gao et al. 2022, "Minimum-Margin Attack"; benchmarks/README.md). Strong and cheap attacks come first, as an image leaves with the first that has it.
+scale of the logits either, and fewer images hold (Gao et al. 2022, "Minimum-Margin Attack"; benchmarks/README.md).
+Strong and cheap attacks come first, as an image leaves with the first that has it.
 """
 
 
