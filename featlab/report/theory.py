@@ -52,7 +52,7 @@ def _cells(check: Row) -> tuple[str, ...]:
 
 def _number(value: float) -> str:
     text = f"{value:.5g}" if value == 0 or abs(value) >= 1e-3 else f"{value:.2e}"
-    return text.replace("-", "\N{MINUS SIGN}") if value < 0 else text
+    return text.replace("-", "\N{MINUS SIGN}")  # Lines are not broken there, as they are at a hyphen.
 
 
 def _headline(checks: Sequence[Row]) -> str:
