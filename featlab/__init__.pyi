@@ -44,6 +44,9 @@ from .features.kernel import kernel_features as kernel_features
 from .features.layers import layer_robustness as layer_robustness
 from .features.portraits import Portrait as Portrait
 from .features.portraits import portraits as portraits
+from .features.radius import Radii as Radii
+from .features.radius import linear_radius as linear_radius
+from .features.radius import robustness_radius as robustness_radius
 from .features.retrieval import activating as activating
 from .features.retrieval import nearest as nearest
 from .features.saliency_table import saliency_table as saliency_table

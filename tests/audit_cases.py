@@ -8,7 +8,7 @@ from torch import nn
 import featlab as fl
 from featlab.audit import Limits, Subject
 
-SMALL = Limits(images=12, units=4, seen=2, inversions=6, saliency=4, mistakes=2, train=24)
+SMALL = Limits(images=12, units=4, seen=2, inversions=6, saliency=4, mistakes=2, train=24, radii=8)
 
 
 def lights(count, *, classes=3, shape=(1, 8, 8), seed=0):

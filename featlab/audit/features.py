@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from featlab.audit.findings import Elsewhere, Feature, Features, Seen, Shown
+from featlab.audit.radii import radii
 from featlab.audit.subject import Subject
 from featlab.features.extremes import Extremes, extremes, read
 from featlab.features.portraits import Portrait, portraits
@@ -30,7 +31,7 @@ def features(subject: Subject) -> Features:
     units, total, idle = _picked(subject)
     values, columns = read(subject.extract, subject.some, units=units, batch_size=subject.batch_size)
     found = [_measured(subject, values, columns, within) for within in subject.within]
-    first, rho, gamma = found[0]
+    first, rho, gamma, pushed = found[0]
     return Features(
         layer=subject.address,
         total=total,
@@ -42,8 +43,9 @@ def features(subject: Subject) -> Features:
         rho=rho,
         gamma=gamma,
         others=tuple(
-            _elsewhere(first, other, spec, mean) for (other, _, mean), spec in zip(found[1:], subject.specs[1:])
+            _elsewhere(first, other, spec, mean) for (other, _, mean, _), spec in zip(found[1:], subject.specs[1:])
         ),
+        radii=radii(subject, columns.tolist(), values, pushed),
     )
 
 
@@ -68,8 +70,8 @@ def _picked(subject: Subject) -> tuple[list[int], int, int]:
 
 def _measured(
     subject: Subject, values: Tensor, columns: Tensor, within: ThreatModel
-) -> tuple[Usefulness, Estimate, Estimate]:
-    """Return what `fl.usefulness` does, and the means over the units at their best classes."""
+) -> tuple[Usefulness, Estimate, Estimate, Extremes]:
+    """Return what `fl.usefulness` does, the means over the units at their best classes, and the extremes."""
     found = extremes(
         subject.extract,
         subject.some,
@@ -88,7 +90,7 @@ def _measured(
     sides = (2.0 * (labels[:, None] == best) - 1).double() * made.sign.gather(0, best[None])
     least = torch.where(sides > 0, found.low, -found.high)
     means = [mean_over_units(values, sides, each, seed=subject.seed) for each in (sides * values, least)]
-    return made, means[0], means[1]
+    return made, means[0], means[1], found
 
 
 def mean_over_units(values: Tensor, sides: Tensor, signed: Tensor, *, seed: int, resamples: int = 1000) -> Estimate:

@@ -73,11 +73,42 @@ class Elsewhere:
 
 
 @dataclass(frozen=True)
+class Knot:
+    """Robust usefulness at one size of the set."""
+
+    eps: float
+    gamma: Estimate
+
+
+@dataclass(frozen=True)
+class Radius:
+    """The size at which a unit's gamma reaches 0, with its 95 % interval, and the curve that leads there.
+
+    None stands for sizes beyond the largest that was tried.
+    """
+
+    unit: int
+    value: float | None
+    low: float | None
+    high: float | None
+    curve: tuple[Knot, ...]
+
+
+@dataclass(frozen=True)
+class Radii:
+    """The radii of the units that were measured, on `n` of the images, up to the `largest` size."""
+
+    n: int
+    largest: float
+    rows: tuple[Radius, ...]
+
+
+@dataclass(frozen=True)
 class Features:
     """Usefulness and robust usefulness of the units that are most useful on training images.
 
     `total` counts the layer's units and `idle` those that are constant over the training images; `rho` and `gamma` are
-    the means over the units that were measured, each at its best class.
+    the means over the units that were measured, each at its best class. `radii` is None for a set without a size.
     """
 
     layer: str
@@ -90,6 +121,7 @@ class Features:
     rho: Estimate
     gamma: Estimate
     others: tuple[Elsewhere, ...]
+    radii: Radii | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ def strength(subject: Subject) -> Strength:
     """
     within, text = subject.main, subject.specs[0]
     found = _evaluated(subject, within)
-    eps = _eps(within)
+    eps = eps_of(within)
     largest = None if eps is None else _larger(within, eps)
     moved = None if largest is None else _searched(subject, largest)
     held = found.held if moved is None else found.held & (moved.found > (eps or 0.0))
@@ -57,7 +57,7 @@ def _evaluated(subject: Subject, within: ThreatModel) -> Evaluation:
     )
 
 
-def _eps(within: ThreatModel) -> float | None:
+def eps_of(within: ThreatModel) -> float | None:
     """Return the size of a set that can have another, as a single number."""
     eps = within.radius
     if not isinstance(eps, float | int) or not 0 < eps < math.inf:
@@ -103,7 +103,7 @@ def _curve(moved: Distortions, held: Verdicts, *, eps: float, spec: str) -> tupl
 
 def _other(subject: Subject, spec: str, within: ThreatModel) -> Left:
     """Return the accuracy that is left in one of the other threat models."""
-    return Left(_eps(within), spec, _evaluated(subject, within).robust)
+    return Left(eps_of(within), spec, _evaluated(subject, within).robust)
 
 
 def sanity(subject: Subject) -> Sanity:

@@ -28,7 +28,8 @@ class Limits:
 
     `images` are attacked; `units` are measured for robust usefulness, those that are most useful on `train` training
     images; `seen` units of either kind are shown; `inversions` images are made from their representations; `saliency`
-    images are explained; `mistakes` are looked into.
+    images are explained; `mistakes` are looked into. On `radii` of the attacked images the size of the set is searched
+    at which units lose their use.
     """
 
     images: int = 128
@@ -38,9 +39,11 @@ class Limits:
     saliency: int = 12
     mistakes: int = 5
     train: int = 2000
+    radii: int = 48
 
     def __post_init__(self) -> None:
-        least = {name: 2 if name in ("images", "inversions", "saliency", "train") else 1 for name in asdict(self)}
+        several = ("images", "inversions", "saliency", "train", "radii")
+        least = {name: 2 if name in several else 1 for name in asdict(self)}
         for name, value in asdict(self).items():
             if value < least[name]:
                 raise ValueError(f"an audit needs {name} >= {least[name]}, got {value}")

@@ -6,14 +6,14 @@ that was killed goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from featlab.attacks import Model, pgd
+from featlab.attacks import Model, non_transferable, pgd
 from featlab.data import Data
 from featlab.datasets.constructed import ConstructedWriter
 from featlab.evaluation import device_of, predict
@@ -56,6 +56,9 @@ class Perturbed:
 
     x_adv = argmin over x' in S(x) of L_C(x', t), with C a standard classifier: to people the pair (x_adv, t) looks
     mislabelled; only non-robust features connect the two. Source: Ilyas et al. 2019, section 3.2.
+    With `others` the perturbation is one that these models withstand, as far as it can be found: they keep to the
+    original labels, so that it carries nothing that they have learned too. Source: Nakkiran 2019 ("Adversarial
+    examples are just bugs, too").
     """
 
     model: Model
@@ -64,25 +67,33 @@ class Perturbed:
     within: ThreatModel
     steps: int
     step_size: float
+    others: Sequence[Model] = ()
 
     def __call__(self, index: Rows, /) -> Built:
         """Return the perturbed images under their targets, and whether the model now answers the target."""
-        device = device_of(self.model)
-        images, targets = self.data.images(index).to(device), self.targets[index]
-        moved = maximize(
-            pgd(
-                self.model,
-                images,
-                targets.to(device),
-                within=self.within,
-                steps=self.steps,
-                step_size=self.step_size,
-                targeted=True,
-            )
-        )
+        targets = self.targets[index]
+        moved = maximize(self._problem(index, targets))
         reached = predict(self.model, moved).cpu() == targets
         columns = {"source_index": index, "original_label": self.data.labels[index], "reached": reached.long()}
         return Built(moved.cpu(), targets, columns)
+
+    def _problem(self, index: Rows, targets: Labels) -> Problem:
+        """Return the attack on some rows."""
+        device = device_of(self.model)
+        images, towards = self.data.images(index).to(device), targets.to(device)
+        within, steps, step_size = self.within.rows(index.to(device)), self.steps, self.step_size
+        if not self.others:
+            return pgd(self.model, images, towards, within=within, steps=steps, step_size=step_size, targeted=True)
+        return non_transferable(
+            self.model,
+            self.others,
+            images,
+            self.data.labels[index].to(device),
+            within=within,
+            steps=steps,
+            step_size=step_size,
+            targets=towards,
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -96,7 +96,7 @@ def extremes(
         examples = torch.div(pairs, width, rounding_mode="floor")
         unit = units[pairs % width]
         for towards, sign in ((low, -1.0), (high, 1.0)):
-            towards[pairs] = _pushed(
+            towards[pairs] = pushed(
                 extract,
                 data.images(examples).to(device_of(extract)),
                 unit,
@@ -112,7 +112,7 @@ def extremes(
     return Extremes(low.reshape(count, width), high.reshape(count, width))
 
 
-def _pushed(
+def pushed(
     extract: FeatureExtractor,
     images: Images,
     unit: Tensor,

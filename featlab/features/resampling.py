@@ -16,15 +16,15 @@ CHUNK = 1 << 24
 
 @dataclass(frozen=True, eq=False)
 class Interval:
-    """Estimates with the ends of their 95 % intervals, (classes, features) each."""
+    """Estimates with the ends of their 95 % intervals, all of one shape such as (classes, features)."""
 
     value: Tensor
     low: Tensor
     high: Tensor
 
-    def at(self, label: int, column: int) -> dict[str, float]:
+    def at(self, *place: int) -> dict[str, float]:
         """Return one estimate with its interval."""
-        return {name: float(getattr(self, name)[label, column]) for name in ("value", "low", "high")}
+        return {name: float(getattr(self, name)[place]) for name in ("value", "low", "high")}
 
 
 def resample(

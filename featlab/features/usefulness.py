@@ -96,11 +96,7 @@ def usefulness(
     """
     data = as_data(data)
     labels = data.labels.cpu()
-    if len(labels) < 2 or len(labels.unique()) < 2:
-        raise ValueError(
-            f"usefulness tells a class from the rest, so the data must hold two classes; got {len(labels.unique())} "
-            f"in {len(labels)} examples"
-        )
+    refuse_one_class(labels)
     values, columns = read(extract, data, units=units, batch_size=batch_size, progress=progress)
     found = None
     if within is not None:
@@ -116,6 +112,15 @@ def usefulness(
             progress=progress,
         )
     return summarise(values, labels, found, units=columns, within=within, resamples=resamples, seed=seed)
+
+
+def refuse_one_class(labels: Labels) -> None:
+    """Refuse labels of fewer than two classes."""
+    if len(labels) < 2 or len(labels.unique()) < 2:
+        raise ValueError(
+            f"usefulness tells a class from the rest, so the data must hold two classes; got {len(labels.unique())} "
+            f"in {len(labels)} examples"
+        )
 
 
 def summarise(

@@ -14,13 +14,13 @@ from torch import nn
 
 from featlab.models.architecture import Architecture, architecture_of
 from featlab.models.classifier import Classifier
-from featlab.models.nets import small_cnn
+from featlab.models.nets import mlp, small_cnn
 from featlab.models.optional import timm_net, torchvision_net
 from featlab.models.resnet import DEPTHS, resnet
 from featlab.names import lookup
 
 NETS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
-    {"small_cnn": small_cnn} | {f"resnet{depth}": partial(resnet, depth) for depth in DEPTHS}
+    {"small_cnn": small_cnn, "mlp": mlp, **{f"resnet{depth}": partial(resnet, depth) for depth in DEPTHS}}
 )
 """featlab's own nets by name."""
 

@@ -1,4 +1,4 @@
-"""A small convolutional net for small pictures."""
+"""Small nets for small pictures: a convolutional one, and one of linear layers."""
 
 from __future__ import annotations
 
@@ -45,6 +45,42 @@ class SmallCNN(nn.Module):
             maps = self.get_submodule(name)(maps)
         logits: Tensor = self.linear(self.pool(maps).flatten(1))
         return logits
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLUs, named layer1, layer2, ..., and a linear head; without hidden layers it is linear."""
+
+    def __init__(self, *, classes: int, in_channels: int, size: Sequence[int], hidden: Sequence[int]) -> None:
+        super().__init__()
+        arguments = {"classes": classes, "in_channels": in_channels, "size": list(size), "hidden": list(hidden)}
+        self.architecture = Architecture("mlp", arguments)
+        self.blocks = tuple(f"layer{index}" for index in range(1, len(hidden) + 1))
+        before = in_channels * size[0] * size[1]
+        for name, after in zip(self.blocks, hidden, strict=True):
+            self.add_module(name, nn.Sequential(OrderedDict(linear=nn.Linear(before, after), relu=nn.ReLU())))
+            before = after
+        self.linear = nn.Linear(before, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits of normalised images."""
+        values = images.flatten(1)
+        for name in self.blocks:
+            values = self.get_submodule(name)(values)
+        logits: Tensor = self.linear(values)
+        return logits
+
+
+def mlp(
+    *, classes: int = 10, hidden: Sequence[int] = (256,), in_channels: int = 1, size: int | Sequence[int] = 28
+) -> MLP:
+    """Build a net of linear layers, one hidden one per entry of `hidden`; with none, a linear classifier.
+
+    `size` is the side or (height, width) of the images.
+    """
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2 or any(width < 1 for width in hidden):
+        raise ValueError(f"mlp takes pictures and widths >= 1; got size {size!r} and hidden {list(hidden)}")
+    return MLP(classes=classes, in_channels=in_channels, size=sides, hidden=hidden)
 
 
 def block(before: int, after: int, *, stride: int, kernel: int) -> nn.Sequential:

@@ -6,6 +6,7 @@ from featlab.report.comparison import comparison_page, comparison_table
 from featlab.report.page import Page, Section, render, write
 from featlab.report.pictures import Picture, saliency_images, saliency_scale, save_png, to_png
 from featlab.report.terminal import central_table
+from featlab.report.theory import theory_page, theory_table
 
 __all__ = [
     "Page",
@@ -20,6 +21,8 @@ __all__ = [
     "saliency_images",
     "saliency_scale",
     "save_png",
+    "theory_page",
+    "theory_table",
     "to_png",
     "write",
 ]

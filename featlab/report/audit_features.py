@@ -6,11 +6,8 @@ import torch
 from torch import Tensor
 
 from featlab.audit.findings import Audit, Feature, Shown
+from featlab.report.audit_radii import COLOURS, cell, radii
 from featlab.report.audit_words import (
-    GREEN,
-    GREY,
-    PURPLE,
-    VERMILION,
     Audits,
     listed,
     many,
@@ -27,7 +24,6 @@ from featlab.report.wording import count
 
 ILYAS = Link("Ilyas et al. 2019", "https://arxiv.org/abs/1905.02175")
 OLAH = Link("Olah et al. 2017", "https://distill.pub/2017/feature-visualization/")
-COLOURS = {"robust": GREEN, "non-robust": VERMILION, "unclear": PURPLE, "useless": GREY}
 
 
 def features(audits: Audits) -> Section:
@@ -46,6 +42,7 @@ def features(audits: Audits) -> Section:
     charts = tuple(_scatter(audit, audits) for audit in audits)
     blocks.append(charts[0] if len(charts) == 1 else Beside(charts))
     blocks.append(_counts(audits))
+    blocks += radii(audits)
     if any(audit.features.others for audit in audits):
         blocks += [_elsewhere(audit) for audit in audits]
     blocks += [_best(audit) for audit in audits]
@@ -179,15 +176,21 @@ def _three(counts: object) -> tuple[str, ...]:
 def _best(audit: Audit) -> Table:
     """Return the numbers of the most useful units of each verdict."""
     groups = []
+    sized = audit.features.radii is not None
+
+    def lost(row: Feature) -> tuple[str, ...]:
+        return (cell(audit, row.unit),) if sized else ()
+
     for kind in ("robust", "non-robust", "unclear"):
         rows = [row for row in audit.features.rows if row.verdict == kind][:6]
         cells = tuple(
-            TableRow((f"unit {row.unit}", speaks(row, audit.classes), ranged(row.rho), ranged(row.gamma)))
+            TableRow((f"unit {row.unit}", speaks(row, audit.classes), ranged(row.rho), ranged(row.gamma), *lost(row)))
             for row in rows
         )
         if cells:
             groups.append((kind, cells))
-    columns = (Column("Unit"), Column("Speaks"), Column("rho", True), Column("gamma", True))
+    titles = ("rho", "gamma", *(["gamma is 0 at eps"] if sized else []))
+    columns = (Column("Unit"), Column("Speaks"), *(Column(title, True) for title in titles))
     return Table(f"The most useful units of {audit.label}, with 95% intervals", columns, tuple(groups))
 
 

@@ -35,7 +35,8 @@ class Group:
 class Scatter:
     """Points in a plane whose axes cross at 0, with the line y = x where `diagonal` is set.
 
-    The axes reach over the points (x, y) of `reach` too, so that charts beside each other have one scale.
+    The axes reach over the points (x, y) of `reach` too, so that charts beside each other have one scale. `size` is
+    that of a mark; where groups are single things the legend does not count them (`counted`).
     """
 
     name: str
@@ -46,6 +47,8 @@ class Scatter:
     y_title: str
     diagonal: bool = False
     reach: tuple[tuple[float, float], ...] = ()
+    size: float = 3.5
+    counted: bool = True
 
     def __post_init__(self) -> None:
         if not any(group.spots for group in self.groups):
@@ -56,7 +59,7 @@ class Scatter:
 
     def svg(self, width: int) -> Markup:
         """Return the chart, `width` units wide."""
-        labels = [f"{group.label} ({len(group.spots)})" for group in self.groups]
+        labels = [f"{group.label} ({len(group.spots)})" if self.counted else group.label for group in self.groups]
         places = legend_places(labels, width - 56)
         top = 40 + 22 * (1 + max(row for _, row in places))
         height = top + (360 if width > 500 else 270) + 48
@@ -67,7 +70,13 @@ class Scatter:
         for group, shape in zip(self.groups, shapes):
             for spot in group.spots:
                 svg.mark(
-                    root, x(spot.x), y(spot.y), shape=shape, stroke=svg.colour(group.colour), tip=spot.tip, size=3.5
+                    root,
+                    x(spot.x),
+                    y(spot.y),
+                    shape=shape,
+                    stroke=svg.colour(group.colour),
+                    tip=spot.tip,
+                    size=self.size,
                 )
         return svg.written(root)
 
@@ -76,7 +85,7 @@ class Scatter:
     ) -> tuple[Callable[[float], float], Callable[[float], float]]:
         """Draw the axes, and return where values stand."""
         places = [*self.reach, *((spot.x, spot.y) for group in self.groups for spot in group.spots)]
-        across, upwards = (_marks(list(values)) for values in zip(*places))
+        across, upwards = (marks(list(values)) for values in zip(*places))
 
         def x(value: float) -> float:
             return left + (right - left) * (value - across[0]) / (across[-1] - across[0])
@@ -98,7 +107,7 @@ class Scatter:
         return x, y
 
 
-def _marks(values: list[float]) -> list[float]:
+def marks(values: list[float]) -> list[float]:
     """Return round numbers that reach over all values and 0."""
     low, high = min(0.0, *values), max(0.0, *values)
     step = svg.ticks(max(high - low, 1e-9), at_most=6)[1]

@@ -12,7 +12,7 @@ from featlab.testing.models import Kept
 from audit_cases import subject_of
 
 models = pytest.importorskip("torchvision.models")
-LEAST = Limits(images=3, units=2, seen=1, inversions=2, saliency=2, mistakes=1, train=6)
+LEAST = Limits(images=3, units=2, seen=1, inversions=2, saliency=2, mistakes=1, train=6, radii=2)
 BLOCKS = [models.convnext.CNBlockConfig(8, 16, 1), models.convnext.CNBlockConfig(16, None, 1)]
 # The classes and layouts of resnet18, convnext_tiny and vit_b_16, smaller: those take a minute or two each.
 CASES = {

@@ -92,3 +92,15 @@ def test_impossible_architectures_are_refused(architecture, message):
 def test_a_record_that_is_no_architecture_is_refused(record):
     with pytest.raises(ValueError, match="architecture"):
         Architecture.from_record(record)
+
+
+def test_an_mlp_without_hidden_layers_is_linear():
+    model = build("mlp", mean=0.25, std=0.5, classes="abc", shape=(2, 3, 4), arguments={"hidden": []}, seed=0)
+    one, other = torch.rand(2, 5, 2, 3, 4)
+    zero = model(torch.zeros(5, 2, 3, 4))
+    torch.testing.assert_close(model(one) + model(other) - zero, model(one + other), rtol=1e-4, atol=1e-5)
+    deep = build("mlp", mean=0.25, std=0.5, classes="abc", shape=(2, 3, 4), arguments={"hidden": [7, 5]}, seed=0)
+    assert deep(one).shape == (5, 3)
+    assert {name.split(".")[1] for name, _ in deep.named_parameters()} == {"layer1", "layer2", "linear"}
+    with pytest.raises(ValueError, match="widths"):
+        build("mlp", mean=0.25, std=0.5, classes="abc", shape=(2, 3, 4), arguments={"hidden": [0]})

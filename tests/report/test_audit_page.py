@@ -51,15 +51,34 @@ def test_two_models_share_their_scales(found):
     text = words(page)
     assert page.sections[0].title == "mine and other compared"
     assert "mine:" in text
-    (scatters,) = (block for section in page.sections for block in section.blocks if isinstance(block, Beside))
-    ticks = [re.findall(r">(-?[\d.]+)</text>", chart.narrow()) for chart in scatters.charts]
-    assert ticks[0] == ticks[1]
+    besides = [block for section in page.sections for block in section.blocks if isinstance(block, Beside)]
+    assert len(besides) == 2  # The scatters, and gamma over eps.
+    for beside in besides:
+        ticks = [re.findall(r">(-?[\d.]+)</text>", chart.narrow()) for chart in beside.charts]
+        assert ticks[0] == ticks[1]
     captions = [picture.caption for picture in pictures(page) if picture.title.startswith("Maps of the label's logit")]
     assert captions[0] == captions[1]
     assert len(captions) == 3  # The small maps once more, on their own scale.
     assert captions[2] != captions[1]
     lines = [block for section in page.sections for block in section.blocks if isinstance(block, Chart)]
     assert all("other" in chart.wide() for chart in lines)
+
+
+def test_the_size_at_which_units_are_lost_is_said(found):
+    radii = found.features.radii
+    assert [row.unit for row in radii.rows] == sorted(row.unit for row in found.features.rows)
+    for row in radii.rows:
+        assert row.curve[0].eps == 0
+        assert row.low is None or row.value is None or row.low <= row.value
+    text = words(audit_page([found]))
+    assert "lose their use by eps" in text or "keep their use up to eps" in text
+    assert "gamma is 0 at eps" in text
+    beyond = replace(radii, rows=tuple(replace(row, value=None, low=1.5, high=None) for row in radii.rows))
+    text = words(audit_page([replace(found, features=replace(found.features, radii=beyond))]))
+    assert "keep their use up to eps" in text
+    assert "beyond" in text
+    without = words(audit_page([replace(found, features=replace(found.features, radii=None))]))
+    assert "gamma is 0 at eps" not in without
 
 
 def test_audits_of_other_conditions_are_not_compared(found):
