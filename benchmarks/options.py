@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -13,11 +14,12 @@ from benchmarks.timing import Budget
 
 @dataclass(frozen=True)
 class Options:
-    """How much to measure, where, and which measurements."""
+    """How much to measure, where, and which measurements; `pictures` is a folder for what tasks make."""
 
     device: torch.device
     quick: bool = False
     only: str = ""
+    pictures: Path | None = None
 
     def wants(self, name: str) -> bool:
         """Return whether a measurement's name contains the pattern of --only."""

@@ -22,7 +22,8 @@ class Row:
 
     `bytes` is what must move at least, and `roof_fraction` that over the time, as a part of the bandwidth measured in
     the same rounds. `fooled` is the part of the images that the original float32 model gets wrong afterwards. `ratio`
-    says how many times faster this row is than each rival. `note` says how it was measured, `error` why it was not.
+    says how many times faster this row is than each rival. `found` is what a measurement of quality found, {value, low,
+    high, n} with a 95 % interval. `note` says how it was measured, `error` why it was not.
     """
 
     bench: str
@@ -38,6 +39,7 @@ class Row:
     peak_bytes: int | None = None
     fooled: float | None = None
     ratio: Mapping[str, float] | None = None
+    found: Mapping[str, float | int | None] | None = None
     device: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     date: str | None = None

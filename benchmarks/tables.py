@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from benchmarks.quality.study import LESS, ROBUST, STANDARD
 from benchmarks.rows import Row, read
 
 HERE = Path(__file__).parent
@@ -19,6 +20,7 @@ TITLES = {
     "ladder": "Levers of the loop",
     "train": "Robust training",
     "tasks": "Tasks",
+    "quality": "What is made of tasks",
 }
 MARKERS = re.compile(r"(<!-- tables -->\n).*?(<!-- end of tables -->)", re.DOTALL)
 
@@ -45,10 +47,11 @@ def document(rows: Sequence[Row]) -> list[str]:
 
 
 def sections(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Return the rows of each section; the ladder is its own."""
+    """Return the rows of each section; the ladder, and the quality of what tasks make, are their own."""
     found: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault("ladder" if row.name.startswith("ladder ") else row.bench, []).append(row)
+        ladder = "ladder" if row.name.startswith("ladder ") else row.bench
+        found.setdefault(ladder if row.found is None else "quality", []).append(row)
     return {section: found[section] for section in TITLES if section in found}
 
 
@@ -170,17 +173,41 @@ def noted_table(rows: Sequence[Row]) -> str:
     return markdown(["", "provider", "p50", "faster than", "result"], lines)
 
 
+def quality_table(rows: Sequence[Row]) -> str:
+    """Return a line per measure: the robust net, the standard net, their difference, and the others."""
+    lines = []
+    for name, group in by_name(rows):
+        own = [with_interval(group[who]) if who in group else "" for who in (ROBUST, STANDARD, LESS)]
+        others = [f"{who} {with_interval(row)}" for who, row in group.items() if who not in {ROBUST, STANDARD, LESS}]
+        lines.append([name, *own, "; ".join(others)])
+    return markdown(["", ROBUST, STANDARD, LESS, "without a net"], lines)
+
+
+def with_interval(row: Row) -> str:
+    """Return what was found with its 95 % interval."""
+    assert row.found is not None
+    numbers = [row.found[key] for key in ("value", "low", "high")]
+    if None in numbers:
+        return "infinite"
+    digits = 2 if max(map(abs, numbers)) >= 10 else 3
+    value, low, high = (f"{number:z.{digits}f}" for number in numbers)
+    return f"{value} [{low}, {high}]"
+
+
 TABLES = {
     "ops": ops_table,
     "attacks": attacks_table,
     "ladder": ladder_table,
     "train": noted_table,
     "tasks": noted_table,
+    "quality": quality_table,
 }
 
 
 def shown(title: str, rows: Sequence[Row]) -> Table:
     """Return the rows as a table for the terminal."""
+    if rows and rows[0].found is not None:
+        return shown_quality(title, rows)
     caption = f"{rows[0].device}, PyTorch {rows[0].versions['torch']}" if rows else "nothing matches --only"
     table = Table("provider", title=title, title_justify="left", caption=caption)
     for heading in ("p20 us", "p50 us", "p80 us", "roof", "fooled", "featlab is"):
@@ -198,4 +225,16 @@ def shown(title: str, rows: Sequence[Row]) -> Table:
             table.add_row(f"  {row.provider}", *times, percent(row.roof_fraction), percent(row.fooled), last)
             if row.error:
                 table.add_row(f"    [red]{row.error}[/red]")
+    return table
+
+
+def shown_quality(title: str, rows: Sequence[Row]) -> Table:
+    """Return what was found as a table for the terminal, a line for each net and baseline."""
+    table = Table("", title=title, title_justify="left", caption="95 % intervals")
+    table.add_column("found", justify="right", no_wrap=True)
+    for name, group in by_name(rows):
+        table.add_section()
+        table.add_row(f"[bold]{name}[/bold]")
+        for row in group.values():
+            table.add_row(f"  {row.provider}", with_interval(row))
     return table

@@ -1,4 +1,7 @@
-"""Tasks beside plain PyTorch loops that do the same: large-eps adversarial examples, and representation inversion."""
+"""Tasks beside plain PyTorch loops that do the same, for their time; and what nets make of tasks (`quality`).
+
+The loops are those of large-eps adversarial examples and of representation inversion.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import featlab as fl
-from benchmarks import nets
+from benchmarks import nets, quality
 from benchmarks.options import Options, compared
 from benchmarks.rows import Row
 from benchmarks.whole import measured
@@ -30,7 +33,7 @@ class Task:
 
 
 def run(options: Options) -> Iterator[list[Row]]:
-    """Yield the rows of each task on each net, a list for each measurement."""
+    """Yield the rows of each task on each net, a list for each measurement; then those of what is made."""
     for net, batch in NETS.items():
         if options.quick and net.startswith("resnet18"):
             continue
@@ -39,6 +42,7 @@ def run(options: Options) -> Iterator[list[Row]]:
             name = f"{title}-{steps} {net}"
             if options.wants(name):
                 yield measure(name, net, options, batch, steps, task)
+    yield from quality.run(options)
 
 
 def measure(name: str, net: str, options: Options, batch: int, steps: int, task: Task) -> list[Row]:

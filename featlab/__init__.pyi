@@ -103,6 +103,13 @@ from .smallest import FAB as FAB
 from .smoothing import Certificates as Certificates
 from .smoothing import certify as certify
 from .sparse_adaptive import SparseAPGD as SparseAPGD
+from .synthesis.coverage import precision_recall as precision_recall
+from .synthesis.distances import frechet_distance as frechet_distance
+from .synthesis.distances import kernel_distance as kernel_distance
+from .synthesis.filling import biharmonic_fill as biharmonic_fill
+from .synthesis.filling import mean_fill as mean_fill
+from .synthesis.judging import judged as judged
+from .synthesis.memory import nearest_training as nearest_training
 from .threat_models import Key as Key
 from .threat_models import ThreatModel as ThreatModel
 from .threat_models import Trail as Trail

@@ -7,6 +7,8 @@ windows, and HaarPSI and GMSD 14 x 14 points, so differences between methods cou
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -89,7 +91,7 @@ def gmsd(images: Images, others: Images) -> Scores:
     slopes = F.conv2d(luma, torch.stack([across, across.T])[:, None], padding=1)
     lengths = norm(slopes).flatten(1)
     alike = likeness(torch.stack(lengths.chunk(2)), 170 / 255**2)
-    return norm(alike - alike.mean(dim=1, keepdim=True)) / alike.shape[1] ** 0.5
+    return norm(alike - alike.mean(dim=1, keepdim=True)) / math.sqrt(alike.shape[1])
 
 
 def checked(images: Images, others: Images, *, least: int = 1) -> tuple[Images, Images]:

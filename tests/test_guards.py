@@ -23,7 +23,7 @@ ORDER = [
     {"engine"},
     {"evaluation", "distortion", "sanity", "smoothing", "comparison"},
     {"training"},
-    {"datasets", "features", "theory"},
+    {"datasets", "features", "theory", "synthesis"},
     {"recipes", "audit"},
     {"report"},
     {"central"},

@@ -62,7 +62,7 @@ def fit_seeds(data: Data | tuple[Images, Labels], *, grain: int = 1, batch_size:
     The data are gone through once, `batch_size` images at a time; pictures are (channels, height, width). Published:
     grain 4 for ImageNet and its subsets (at 224 pixels), 1 for CIFAR-10.
     Raises ValueError for images that are no pictures, and where the covariances would not fit into 2 GiB.
-    Source: Santurkar et al. 2019, section 3.1 and its code.
+    Source: Santurkar et al. 2019, section 3 and its code.
     """
     data = as_data(data)
     if grain < 1 or len(data) == 0:

@@ -32,7 +32,7 @@ def generate(
     `within` is the set about the noise, l2:eps=5 by default. Fetched data live in `root`.
     Published: grain=4, l2:eps=40, step_size=1, steps=60 for ImageNet and its subsets at 224 pixels; grain=1, l2:eps=30,
     step_size=0.5, steps=60 for CIFAR-10; the defaults are for grey pictures of 28 pixels.
-    Source: Santurkar et al. 2019, section 3.1 and its code.
+    Source: Santurkar et al. 2019, section 3 and its code.
     """
     fitted = seeds or seeds_of(data, root, grain)
     shape = getattr(model, "shape", fitted.shape)

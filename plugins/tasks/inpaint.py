@@ -40,7 +40,7 @@ def inpaint(
     The images are (batch, channels, height, width) in [0, 1], the mask (batch or 1, 1, height, width) in [0, 1].
     Published for holes of 60 in 224 pixels: l2:eps=21.6, rule steepest, step_size=0.1, steps=720, weight=10,
     variation=0, filled with the mean; the defaults are for pictures of 28 to 32 pixels.
-    Source: Santurkar et al. 2019, section 3.2, appendix A.6.3 and its code.
+    Source: Santurkar et al. 2019, section 3, appendix A.6 and its code.
     """
     cover = cover_of(mask, images)
     who = torch.arange(len(images), device=images.device) if examples is None else examples

@@ -40,7 +40,7 @@ def paint(
     `noise` adds uniform noise of that size under the mask first, for plain canvases on which no unit has an uphill.
     Published for 224 pixels: l2:eps=70, step_size=1, steps=140; the defaults are for 28 to 32 pixels.
     Raises ValueError unless exactly one of unit, labels and reference is given.
-    Source: Santurkar et al. 2019, section 4 and its code (there the mask is the penalty alone).
+    Source: Santurkar et al. 2019, section 3 and its code (there the mask is the penalty alone).
     """
     given = [name for name, what in (("unit", unit), ("labels", labels), ("reference", reference)) if what is not None]
     if len(given) != 1:

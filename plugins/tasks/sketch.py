@@ -29,7 +29,7 @@ def sketch(
     steepest as published.
     Published for 224 pixels: l2:eps=40, rule steepest, variation=0, step_size=1, steps=60; the defaults are for 28 to
     32 pixels.
-    Source: Santurkar et al. 2019, section 5 and its code.
+    Source: Santurkar et al. 2019, section 3 and its code.
     """
     drawn = 1 - images if invert else images
     score = smoothed(-fl.cross_entropy(model, labels), images, variation)

@@ -24,22 +24,22 @@ def superres(
     variation: float = 5.0,
     within: fl.ThreatModel | None = None,
     rule: Rule = "adam",
-    steps: int = 60,
+    steps: int = 100,
     step_size: float = 0.03,
 ) -> fl.Problem:
     """Enlarge small `images` and make them more plausible as the classes `labels`.
 
     argmax_x' log p_y(x') - weight * mean((down(x') - x)^2) - variation * TV(x') / size, from x enlarged, with down the
     mean over blocks of factor x factor pixels. The model takes images whose sides are `factor` times those of the small
-    ones, 2 to 8 times and more.
-    `labels` are the model's answers to the enlarged images where there are none. `start` enlarges by repeating pixels
-    or by cubic interpolation. Larger, `weight` makes the result shrink to what it was. The larger `variation` is,
-    the smoother the result. `within` is the set about the enlarged images, any image by default. `rule` is adam, which
-    comes to rest, or steepest as published. The images are (batch, channels, height, width) in [0, 1].
+    ones, 2 to 8 times and more. `labels` are the model's answers to the enlarged images where there are none. `start`
+    enlarges by repeating pixels or by cubic interpolation, which ends nearer to the truth. Larger, `weight` makes the
+    result shrink to what it was. The larger `variation` is, the smoother the result. `within` is the set about the
+    enlarged images, any image by default. `rule` is adam, which comes to rest, or steepest as published. The images are
+    (batch, channels, height, width) in [0, 1].
     Published, with rule steepest, weight=0 and variation=0: factor 7, l2:eps=15, step_size=1, steps=50 from CIFAR-10
     to 224 pixels; factor 8, l2:eps=8, step_size=1, steps=40 from 28 to 224 pixels. The defaults are for results of 28
     to 32 pixels.
-    Raises ValueError for a factor below 2. Source: Santurkar et al. 2019, section 3.4 and its code.
+    Raises ValueError for a factor below 2. Source: Santurkar et al. 2019, section 3 and its code.
     """
     if factor < 2 or images.dim() != 4:
         raise ValueError(

@@ -17,7 +17,7 @@ class Feathered(fl.ThreatModel):
     edges between may be soft. The points are p, so that a step takes the mask's share of the gradient. The mask
     broadcasts against the images: with as many dimensions as they have it holds one for each example (or one for all,
     where its batch is 1), with fewer one for all. `index` says which of the examples these are, all by default.
-    Source: the masks of Santurkar et al. 2019, section 4 (painting), with soft edges.
+    Source: the masks of Santurkar et al. 2019, section 3 (painting), with soft edges.
     """
 
     inside: fl.ThreatModel

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CPU = torch.device("cpu")
 KEYS = {
     *("bench", "name", "provider", "shape", "dtype", "p20_us", "p50_us", "p80_us", "bytes", "roof_fraction"),
-    *("peak_bytes", "fooled", "ratio", "device", "versions", "date", "note", "error"),
+    *("peak_bytes", "fooled", "ratio", "found", "device", "versions", "date", "note", "error"),
 }
 
 

@@ -76,10 +76,17 @@ def test_the_other_kinds_install_and_pass_at_once(environment, tmp_path):
     kinds = {"demo-set": "threat-model", "demo-eye": "extractor", "demo-deed": "task", "demo-dots": "dataset"}
     folders = [scaffold.write(name, kind=kind, out=tmp_path / "plugins") for name, kind in kinds.items()]
     environment.install(*folders)
-    listed, eye, deed, dots = environment.featlab(["plugins"], *map(check, ("demo-eye", "demo-deed", "demo-dots")))
+    told = ("--data", "fashion-mini", "--count", 2, "--class", 3, "--near", 5, "--steps", 2, "--out", tmp_path / "run")
+    listed, eye, deed, dots, done = environment.featlab(
+        ["plugins"],
+        *map(check, ("demo-eye", "demo-deed", "demo-dots")),
+        ["task", "demo-deed", "zoo:fashion-standard", *told],
+    )
     assert set(others(listed)) == set(kinds)
     assert (passed(eye), passed(deed)) == (["demo-eye"], ["demo-deed"])
     assert passed(dots) == ["demo-dots", "demo-dots"], "both parts"
+    assert (done[0], done[1]["task"], done[1]["count"]) == (0, "demo-deed", 2)
+    assert (tmp_path / "run" / "demo-deed.png").exists()
     own_tests_pass(environment, *folders)
     environment.remove(*kinds)
     assert environment.files() == before
