@@ -17,7 +17,7 @@ def generate(
     *,
     data: str = "fashion-mini",
     root: Path | None = None,
-    grain: int = 4,
+    grain: int = 7,
     seeds: fl.ClassSeeds | None = None,
     within: fl.ThreatModel | None = None,
     steps: int = 40,

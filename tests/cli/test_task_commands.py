@@ -208,3 +208,27 @@ def test_the_table_of_commands_names_tasks_only():
         assert isinstance(getattr(module, name), click.Command)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         module.nothing  # noqa: B018
+
+
+def test_a_picture_left_as_small_as_it_is_becomes_as_large_as_the_models(tmp_path, capsys):
+    Image.new("L", (14, 14), 128).save(tmp_path / "small.png")
+    picture = ("--images", str(tmp_path / "small.png"), "--steps", "2")
+    run("superres", NET, *picture, "--as-is", "--factor", "2", "--out", str(tmp_path / "run"))
+    assert load_file(tmp_path / "run" / "result.safetensors")["images"].shape == (1, 1, 28, 28)
+    capsys.readouterr()
+    assert "got torch.float32 of shape (1, 1, 56, 56)" in refused(
+        capsys, "superres", NET, *picture, "--out", str(tmp_path / "other")
+    )
+
+
+def test_tasks_without_a_command_of_their_own_are_run_by_name(tmp_path, capsys):
+    told = ("--class", "Bag", "--within", "l2:eps=4", "--steps", "3", "--index", "5,9", "--data", "fashion-mini")
+    run("task", "large-eps", NET, *told, "--out", str(tmp_path / "run"))
+    tensors = load_file(tmp_path / "run" / "result.safetensors")
+    data = fl.open_data("fashion-mini", train=False)
+    assert torch.equal(tensors["starts"], data.images(torch.tensor([5, 9])))
+    problem = fl.task("large-eps")(
+        fl.load(NET, device="cpu"), tensors["starts"], torch.tensor([8, 8]), within=fl.threat_model("l2:eps=4"), steps=3
+    )
+    assert torch.equal(tensors["images"], fl.maximize(problem))
+    assert json.loads(capsys.readouterr().out)["task"] == "large-eps"
