@@ -19,7 +19,7 @@ from audit_cases import lights, subject_of, trained
 
 IMAGES, LABELS = lights(6, seed=5).tensors()
 BALL = fl.threat_model("l2:eps=0.3")
-FEW = Limits(images=6, units=2, seen=1, inversions=2, saliency=2, mistakes=1, train=12)
+FEW = Limits(images=6, units=2, seen=1, inversions=2, saliency=2, mistakes=1, train=12, radii=2)
 task = fl.task
 
 

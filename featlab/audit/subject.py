@@ -44,9 +44,8 @@ class Limits:
     radii: int = 48
 
     def __post_init__(self) -> None:
-        least = {
-            name: 2 if name in ("images", "inversions", "saliency", "train", "radii") else 1 for name in asdict(self)
-        }
+        several = ("images", "inversions", "saliency", "train", "radii")
+        least = {name: 2 if name in several else 1 for name in asdict(self)}
         for name, value in asdict(self).items():
             if value < least[name]:
                 raise ValueError(f"an audit needs {name} >= {least[name]}, got {value}")
