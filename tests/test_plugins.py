@@ -130,6 +130,8 @@ def test_first_party_plugins_are_all_listed_with_their_provider():
         ("datasets", "fashion-mini", "datasets"),
         ("datasets", "fashion-mnist", "datasets"),
         ("datasets", "cifar10", "datasets"),
+        ("datasets", "imagenet-foolbox", "datasets"),
+        ("datasets", "imagenet-photos", "datasets"),
     }
     assert all(row["version"] == fl.__version__ for row in listed["entries"] if row["distribution"] == "featlab")
 
