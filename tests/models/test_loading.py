@@ -217,7 +217,7 @@ def test_devices():
 
 
 def test_only_files_have_cards():
-    with pytest.raises(ValueError, match=r"only zoo:NAME and file:PATH have cards"):
+    with pytest.raises(ValueError, match=r"only zoo:NAME, get:NAME and file:PATH have cards"):
         card("torchvision:resnet18")
 
 

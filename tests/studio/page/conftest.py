@@ -1,4 +1,7 @@
-"""One server and one browser for all tests of the page; a new window for each."""
+"""One server and one browser for the tests of a file; a new window for each.
+
+Not for the whole session: while Playwright runs, its event loop is the thread's, and other tests need one of their own.
+"""
 
 import os
 from urllib.parse import urlsplit
@@ -8,7 +11,7 @@ import pytest
 from studio_page import chromium, handed, install, served
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     """Debian's Chromium, driven by Playwright; tests are skipped where either is missing, unless they are required."""
     missing = pytest.fail if os.environ.get("FEATLAB_REQUIRE_BROWSER") == "1" else pytest.skip
@@ -25,7 +28,7 @@ def browser():
         opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(browser, tmp_path_factory):
     """Where the studio is served, with a task of somebody else's installed."""
     folder = tmp_path_factory.mktemp("site")
