@@ -17,12 +17,12 @@ from featlab.intervals import Estimate
 
 
 def radii(subject: Subject, units: list[int], values: Tensor, found: Extremes) -> Radii | None:
-    """Return the radii of units whose features and extremes on the attacked images are known; None without a size.
+    """Return the radii of units whose features and extremes on the attacked images are known.
 
-    They are searched on some of the images only: each size that is looked at is another ascent for every pair of image
-    and unit.
+    None for a set without a size. They are searched on some of the images only, or on none: each size that is looked
+    at is another ascent for every pair of image and unit.
     """
-    if eps_of(subject.main) is None:
+    if eps_of(subject.main) is None or subject.limits.radii == 0:
         return None
     count = min(subject.limits.radii, len(subject.some))
     kinds = subject.kind(subject.some)

@@ -31,7 +31,7 @@ class Limits:
     `images` are attacked; `units` are measured for robust usefulness, those that are most useful on `train` training
     images; `seen` units of either kind are shown; `inversions` images are made from their representations; `saliency`
     images are explained; `mistakes` are looked into. On `radii` of the attacked images the size of the set is searched
-    at which units lose their use.
+    at which units lose their use; with 0 it is not.
     """
 
     images: int = 128
@@ -44,8 +44,8 @@ class Limits:
     radii: int = 48
 
     def __post_init__(self) -> None:
-        several = ("images", "inversions", "saliency", "train", "radii")
-        least = {name: 2 if name in several else 1 for name in asdict(self)}
+        several = ("images", "inversions", "saliency", "train")
+        least = {name: 2 if name in several else 1 for name in asdict(self)} | {"radii": 0}
         for name, value in asdict(self).items():
             if value < least[name]:
                 raise ValueError(f"an audit needs {name} >= {least[name]}, got {value}")
@@ -82,7 +82,7 @@ class Limits:
 
 SMALL_PIXELS = 64 * 64
 LARGE: Mapping[str, int] = MappingProxyType(
-    {"images": 32, "units": 8, "seen": 2, "inversions": 8, "saliency": 4, "mistakes": 3, "radii": 8}
+    {"images": 32, "units": 8, "seen": 2, "inversions": 8, "saliency": 4, "mistakes": 3, "radii": 0}
 )
 """What is done to images of more than `SMALL_PIXELS` if nothing else is asked for."""
 

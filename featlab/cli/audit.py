@@ -50,6 +50,11 @@ SOME = click.IntRange(min=2)
 @click.option("--images", type=SOME, help="So many of them are attacked; 128, or 32 large ones (over 64 x 64).")
 @click.option("--units", type=COUNT, help="So many units are measured, the most useful; 24, or 8 for large images.")
 @click.option("--inversions", type=SOME, help="So many images are made from what the model sees; 50, or 8 large ones.")
+@click.option(
+    "--radii",
+    type=click.IntRange(min=0),
+    help="On so many images the eps is searched at which units lose their use; 48, or 0 for large ones.",
+)
 @click.option("--saliency", type=SOME, help="So many images are explained; 12, or 4 large ones.")
 @click.option("--mistakes", type=COUNT, help="So many wrong answers are looked into; 5, or 3 for large images.")
 @click.option("--batch-size", type=COUNT, help="So many images at a time; by default 256, fewer if they are large.")
@@ -71,6 +76,7 @@ def audit(
     images: int | None,
     units: int | None,
     inversions: int | None,
+    radii: int | None,
     saliency: int | None,
     mistakes: int | None,
     batch_size: int | None,
@@ -91,8 +97,9 @@ def audit(
 
     suite_of(suite), engine_of(engine)
     parts = (fl.open_data(data, train=False, root=root, count=count), fl.open_data(data, train=True, root=root))
+    shape = parts[0].shape
     limits = Limits.of(
-        parts[0].shape, images=images, units=units, inversions=inversions, saliency=saliency, mistakes=mistakes
+        shape, images=images, units=units, inversions=inversions, radii=radii, saliency=saliency, mistakes=mistakes
     )
     within = tuple(map(fl.threat_model, specs))
     make = partial(

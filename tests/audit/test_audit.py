@@ -277,7 +277,7 @@ def test_an_image_is_no_neighbour_of_its_own(tiny):
 
 def test_large_images_have_lower_limits():
     assert Limits.of((1, 28, 28)) == Limits.of((3, 64, 64)) == Limits()
-    assert Limits.of((3, 224, 224)) == Limits(images=32, units=8, seen=2, inversions=8, saliency=4, mistakes=3, radii=8)
+    assert Limits.of((3, 224, 224)) == Limits(images=32, units=8, seen=2, inversions=8, saliency=4, mistakes=3, radii=0)
     assert Limits.of((3, 224, 224), units=5, images=None).units == 5
     with pytest.raises(ValueError, match="units >= 1"):
         Limits.of((3, 224, 224), units=0)

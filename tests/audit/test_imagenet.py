@@ -55,7 +55,7 @@ def test_an_audit_goes_through_and_fills_the_page(tmp_path):
     photos = fl.open_data(PHOTOS, train=False)
     images = F.interpolate(photos.tensors()[0], size=(66, 66), mode="bilinear", antialias=True).clamp(0, 1)
     data = replace(photos, pixels=images)
-    limits = Limits.of(data.shape, images=8, units=2, seen=1, inversions=2, saliency=2, mistakes=1, radii=4)
+    limits = Limits.of(data.shape, images=8, units=2, seen=1, inversions=2, saliency=2, mistakes=1)
     within = (fl.threat_model("l2:eps=1/2"),)
     subject = Subject(
         model, f"get:{NET}", data, data, ("l2:eps=1/2",), within, limits=limits, suite="quick", batch_size=8
