@@ -1,4 +1,4 @@
-"""Small balls written from their definitions, and a linear model whose answers are known in closed form."""
+"""Small balls written from their definitions, a linear model, and data whose features are known in closed form."""
 
 from dataclasses import dataclass
 
@@ -77,3 +77,22 @@ class Linear(nn.Module):
     def forward(self, images):
         value = self.value(images)
         return torch.stack([-value / 2, value / 2], dim=1)
+
+
+SIGMA = 0.02
+"""The deviation of every pixel of `planted` about its class's mean."""
+
+
+def planted(count, *, shifts, seed=0, width=12):
+    """Return images in the middle of the box whose pixel i moves by shifts[i] with the class, and the labels."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, 2, (count,), generator=generator)
+    images = 0.5 + SIGMA * torch.randn(count, width, generator=generator, dtype=torch.float64)
+    for pixel, shift in enumerate(shifts):
+        images[:, pixel] += shift * (2 * labels - 1)
+    return images.clamp(0, 1), labels
+
+
+def pixels(count):
+    """Return an extractor of the first pixels."""
+    return lambda images: images[:, :count]

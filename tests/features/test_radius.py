@@ -10,21 +10,7 @@ import featlab as fl
 from featlab.data import as_data
 from featlab.features.extremes import extremes, read
 
-SIGMA = 0.02
-
-
-def planted(count, *, shifts, seed=0, width=6):
-    """Return images in the middle of the box whose pixel i moves by shifts[i] with the class, and the labels."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.randint(0, 2, (count,), generator=generator)
-    images = 0.5 + SIGMA * torch.randn(count, width, generator=generator, dtype=torch.float64)
-    for pixel, shift in enumerate(shifts):
-        images[:, pixel] += shift * (2 * labels - 1)
-    return images.clamp(0, 1), labels
-
-
-def pixels(count):
-    return lambda images: images[:, :count]
+from known import pixels, planted
 
 
 def closed_form(weight, images, labels, dual):
@@ -36,7 +22,7 @@ def closed_form(weight, images, labels, dual):
 
 @pytest.mark.parametrize(("spec", "dual"), [("linf", 1), ("l2", 2)])
 def test_linear_features_have_the_closed_form(spec, dual):
-    images, labels = planted(300, shifts=[0.05, -0.03, 0.02])
+    images, labels = planted(300, shifts=[0.05, -0.03, 0.02], width=6)
     weight = torch.randn(5, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     truth = closed_form(weight, images, labels, dual)
     within = fl.threat_model(spec, eps=0.02)

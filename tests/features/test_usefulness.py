@@ -7,22 +7,7 @@ import featlab as fl
 from featlab.data import as_data
 from featlab.features.extremes import extremes, read
 
-SIGMA = 0.02
-
-
-def planted(count, *, shifts, seed=0, width=12):
-    """Return images in the middle of the box whose pixel i moves by shifts[i] with the class, and the labels."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.randint(0, 2, (count,), generator=generator)
-    images = 0.5 + SIGMA * torch.randn(count, width, generator=generator, dtype=torch.float64)
-    for pixel, shift in enumerate(shifts):
-        images[:, pixel] += shift * (2 * labels - 1)
-    return images.clamp(0, 1), labels
-
-
-def pixels(count):
-    """Return an extractor of the first pixels."""
-    return lambda images: images[:, :count]
+from known import SIGMA, pixels, planted
 
 
 def standardised(values):
