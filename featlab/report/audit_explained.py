@@ -11,28 +11,13 @@ from featlab.audit.findings import Audit, Mistake
 from featlab.features.saliency_table import QUALITIES
 from featlab.intervals import Mean
 from featlab.report.audit_features import drawable
-from featlab.report.audit_words import (
-    GREEN,
-    GREY,
-    TONES,
-    Audits,
-    as_share,
-    listed,
-    many,
-    number,
-    ranged,
-    subject,
-    titled,
-)
+from featlab.report.audit_words import TONES, Audits, as_share, listed, many, number, ranged, subject, titled
 from featlab.report.charts import Lines, Series
-from featlab.report.page import Block, Chart, Column, Link, Section, Table, TableRow, paragraph
+from featlab.report.page import Block, Chart, Column, Section, Table, TableRow, paragraph
+from featlab.report.papers import ADEBAYO, ELHAGE, ENGSTROM, YIN
 from featlab.report.pictures import Picture, saliency_images, saliency_scale
+from featlab.report.svg import GREEN, GREY
 from featlab.report.wording import count, percent
-
-ADEBAYO = Link("Adebayo et al. 2018", "https://arxiv.org/abs/1810.03292")
-YIN = Link("Yin et al. 2019", "https://arxiv.org/abs/1906.08988")
-ELHAGE = Link("Elhage et al. 2022", "https://transformer-circuits.pub/2022/toy_model/")
-ENGSTROM = Link("Engstrom et al. 2019", "https://arxiv.org/abs/1906.00945")
 
 BASELINES = ("random", "edges")
 CUT = 0.99

@@ -7,23 +7,12 @@ from torch import Tensor
 
 from featlab.audit.findings import Audit, Feature, Shown
 from featlab.report.audit_radii import COLOURS, cell, radii
-from featlab.report.audit_words import (
-    Audits,
-    listed,
-    many,
-    number,
-    ranged,
-    speaks,
-    subject,
-    titled,
-)
-from featlab.report.page import Beside, Block, Chart, Column, Link, Section, Strong, Table, TableRow, Words, paragraph
+from featlab.report.audit_words import Audits, listed, many, number, ranged, speaks, subject, titled
+from featlab.report.page import Beside, Block, Chart, Column, Section, Strong, Table, TableRow, Words, paragraph
+from featlab.report.papers import ILYAS, OLAH
 from featlab.report.pictures import Picture
 from featlab.report.scatter import Group, Scatter, Spot
 from featlab.report.wording import count
-
-ILYAS = Link("Ilyas et al. 2019", "https://arxiv.org/abs/1905.02175")
-OLAH = Link("Olah et al. 2017", "https://distill.pub/2017/feature-visualization/")
 
 
 def features(audits: Audits) -> Section:

@@ -9,11 +9,9 @@ from torch import Tensor
 from featlab.audit.findings import Audit, Nearness
 from featlab.report.audit_features import drawable
 from featlab.report.audit_words import Audits, listed, ranged, subject
-from featlab.report.page import Block, Column, Link, Section, Strong, Table, TableRow, Words, paragraph
+from featlab.report.page import Block, Column, Section, Strong, Table, TableRow, Words, paragraph
+from featlab.report.papers import ENGSTROM
 from featlab.report.pictures import Picture
-
-ENGSTROM = Link("Engstrom et al. 2019", "https://arxiv.org/abs/1906.00945")
-HAARPSI = Link("Reisenhofer et al. 2018", "https://arxiv.org/abs/1607.06140")
 
 NAMES: Mapping[str, str] = {
     "representation": "distance in representation, of its length",

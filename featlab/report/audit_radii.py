@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from featlab.audit.findings import Audit, Feature, Radius
-from featlab.report.audit_words import GREEN, GREY, NARROW_TO, PURPLE, VERMILION, Audits, many, number, subject, titled
+from featlab.report.audit_words import NARROW_TO, Audits, many, number, subject, titled
 from featlab.report.curves import Curve, Curves
 from featlab.report.page import Beside, Block, Chart, Strong, paragraph
+from featlab.report.svg import GREEN, GREY, PURPLE, VERMILION
 
 COLOURS = {"robust": GREEN, "non-robust": VERMILION, "unclear": PURPLE, "useless": GREY}
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 from featlab.audit.findings import Audit, LayerRow
 from featlab.report.audit_words import TONES, Audits, accuracy, listed, many, number, part, ranged, share, subject
 from featlab.report.charts import Lines, Series
-from featlab.report.page import Block, Chart, Column, Link, Section, Strong, Table, TableRow, Terms, Words, paragraph
+from featlab.report.page import Block, Chart, Column, Section, Strong, Table, TableRow, Terms, Words, paragraph
+from featlab.report.papers import NAKANO
 from featlab.report.wording import count, percent, plain
 from featlab.sanity import Symptom
-
-NAKANO = Link(
-    "Engstrom et al. 2019, response to Nakano", "https://distill.pub/2019/advex-bugs-discussion/original-authors/"
-)
 
 
 def accuracies(audits: Audits) -> Section:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from featlab.audit.findings import Audit, Feature
 from featlab.evaluation import Accuracy
 from featlab.intervals import Estimate, Mean
+from featlab.report.svg import BLUE, VERMILION
 from featlab.report.wording import measured
 
-BLUE, VERMILION, GREEN, PURPLE, GREY = range(5)
 TONES = (BLUE, VERMILION)
 """The colours of the first and of the second model."""
 

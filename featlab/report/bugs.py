@@ -21,11 +21,12 @@ from featlab.report.page import (
     Verdicts,
     paragraph,
 )
-from featlab.report.perturbing import ILYAS, NAKKIRAN, Row, accuracy, conditions, facts, points
+from featlab.report.papers import ILYAS, NAKKIRAN
+from featlab.report.perturbing import Row, accuracy, conditions, facts, points
+from featlab.report.svg import GREEN, GREY, PURPLE, VERMILION
 from featlab.report.terminal import cell, table
 from featlab.report.wording import measured
 
-BLUE, VERMILION, GREEN, PURPLE, GREY = range(5)
 NAMES = {"pgd": "PGD", "non_transferable": "non-transferable attack"}
 SAID = {
     "features": "features of the data",

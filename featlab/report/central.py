@@ -15,7 +15,6 @@ from featlab.report.page import (
     Chart,
     Column,
     Folded,
-    Link,
     Page,
     Paragraph,
     Section,
@@ -27,11 +26,10 @@ from featlab.report.page import (
     Verdicts,
     paragraph,
 )
+from featlab.report.papers import ILYAS, MADRY
 from featlab.report.pictures import Picture
+from featlab.report.svg import BLUE, GREEN, GREY, PURPLE, VERMILION
 from featlab.report.wording import count, duration, measured, memory, percent, plain
-
-ILYAS = Link("Ilyas et al. 2019", "https://arxiv.org/abs/1905.02175")
-MADRY = Link("Madry et al. 2018", "https://arxiv.org/abs/1706.06083")
 
 SETS: Mapping[str, str] = {"d_rand": "D_rand", "d_det": "D_det", "d_r": "D_R", "d_nr": "D_NR"}
 """The constructed sets, as the paper writes them."""
@@ -39,7 +37,6 @@ SETS: Mapping[str, str] = {"d_rand": "D_rand", "d_det": "D_det", "d_r": "D_R", "
 _SECTION, _NEXT = "section\N{NO-BREAK SPACE}", "y\N{NO-BREAK SPACE}+\N{NO-BREAK SPACE}1"
 """Words that stay on one line."""
 
-BLUE, VERMILION, GREEN, PURPLE, GREY = range(5)
 
 MEASURED = (
     ("test", "Fresh net, original test images", GREEN),

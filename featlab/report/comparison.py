@@ -17,7 +17,6 @@ from featlab.report.page import (
     Chart,
     Column,
     Folded,
-    Link,
     Page,
     Section,
     Table,
@@ -27,11 +26,9 @@ from featlab.report.page import (
     Verdicts,
     paragraph,
 )
+from featlab.report.papers import ETMANN, TRAMER
 from featlab.report.terminal import cell, table
 from featlab.report.wording import count, duration, measured, percent, plain
-
-ETMANN = Link("Etmann et al. 2019", "https://arxiv.org/abs/1905.04172")
-TRAMER = Link("Tram\N{LATIN SMALL LETTER E WITH GRAVE}r and Boneh 2019", "https://arxiv.org/abs/1904.13000")
 
 UNION = "all sets"
 LOOKS = (

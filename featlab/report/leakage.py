@@ -9,11 +9,12 @@ from rich.text import Text
 
 from featlab.report.charts import Dot, Dots
 from featlab.report.page import Block, Chart, Column, Page, Section, Table, TableRow, Verdict, Verdicts, paragraph
-from featlab.report.perturbing import GOH, Row, accuracy, conditions, facts, points
+from featlab.report.papers import GOH_LEAKAGE
+from featlab.report.perturbing import Row, accuracy, conditions, facts, points
+from featlab.report.svg import BLUE, GREEN, GREY, PURPLE
 from featlab.report.terminal import cell, table
 from featlab.report.wording import measured, percent
 
-BLUE, VERMILION, GREEN, PURPLE, GREY = range(5)
 SETS = {"d_rand": "D_rand", "d_det": "D_det"}
 TRAINED = {
     "data": "the data",
@@ -70,7 +71,7 @@ def _seen(result: Row) -> tuple[Block, ...]:
         "A probe is a logistic regression on some features. It is trained on images and labels of a set and judged on "
         "unchanged test images under their true labels, beside the same probe trained on noise of equal length in "
         "place of the perturbations (",
-        GOH,
+        GOH_LEAKAGE,
         "). The claim counts as seen where the interval of the difference lies above 0. A fresh net, which sees "
         "everything, gets "
         + " and ".join(f"{measured(accuracy(result['students'][name]))} from {title}" for name, title in SETS.items())

@@ -9,13 +9,10 @@ from typing import Any
 from featlab.evaluation import Accuracy
 from featlab.intervals import Estimate
 from featlab.report.audit_words import share
-from featlab.report.page import Column, Folded, Link, Section, Table, TableRow
+from featlab.report.page import Column, Folded, Section, Table, TableRow
 from featlab.report.wording import count, duration, percent, plain
 
 Row = Mapping[str, Any]
-ILYAS = Link("Ilyas et al. 2019", "https://arxiv.org/abs/1905.02175")
-NAKKIRAN = Link("Nakkiran 2019", "https://distill.pub/2019/advex-bugs-discussion/response-5/")
-GOH = Link("Goh 2019", "https://distill.pub/2019/advex-bugs-discussion/response-2/")
 
 
 def accuracy(found: Row) -> Accuracy:

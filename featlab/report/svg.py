@@ -12,6 +12,7 @@ Point = tuple[float, float]
 
 COLOURS = ("#0072b2", "#c44e00", "#00795a", "#a3458b", "#6b7280")
 """Blue, vermilion, green, purple (after Okabe and Ito 2008: colour-blind eyes tell them apart), grey for references."""
+BLUE, VERMILION, GREEN, PURPLE, GREY = range(len(COLOURS))
 
 INK, MUTED, LINE, PAPER = "var(--ink, #1c2330)", "var(--muted, #5b6472)", "var(--line, #dfe3e8)", "var(--paper, #fff)"
 FONT = 13

@@ -24,14 +24,11 @@ from featlab.report.page import (
     TableRow,
     paragraph,
 )
+from featlab.report.papers import GOH_EXAMPLES, ILYAS, SCHMIDT, TSIPRAS
+from featlab.report.svg import BLUE, GREEN, GREY, PURPLE, VERMILION
 from featlab.report.terminal import table
 from featlab.report.wording import count, duration, plain
 
-ILYAS = Link("Ilyas et al. 2019", "https://arxiv.org/abs/1905.02175")
-GOH = Link("Goh 2019", "https://distill.pub/2019/advex-bugs-discussion/response-3/")
-TSIPRAS = Link("Tsipras et al. 2019", "https://arxiv.org/abs/1805.12152")
-SCHMIDT = Link("Schmidt et al. 2018", "https://arxiv.org/abs/1804.11285")
-BLUE, VERMILION, GREEN, PURPLE, GREY = range(5)
 Row = Mapping[str, Any]
 RELATIONS = {"equals": "=", "at most": "\N{LESS-THAN OR EQUAL TO}", "at least": "\N{GREATER-THAN OR EQUAL TO}"}
 
@@ -77,7 +74,7 @@ def theory_page(result: Row) -> Page:
         ),
         sections=(
             _gaussian(result),
-            _section("Linear features and their robust usefulness", checks, "Linear", GOH),
+            _section("Linear features and their robust usefulness", checks, "Linear", GOH_EXAMPLES),
             _at_odds(checks, shown["at_odds"]),
             _samples(checks, shown["samples"]),
             Section("Conditions", (_conditions(result), Folded("The whole result as JSON", json.dumps(result)))),

@@ -19,7 +19,8 @@ from featlab.report.page import (
     Verdicts,
     paragraph,
 )
-from featlab.report.perturbing import ILYAS, Row, accuracy, conditions, facts
+from featlab.report.papers import ILYAS
+from featlab.report.perturbing import Row, accuracy, conditions, facts
 from featlab.report.scatter import Group as Spots
 from featlab.report.scatter import Scatter, Spot
 from featlab.report.terminal import cell, table
