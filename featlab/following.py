@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,25 +10,63 @@ import torch
 
 from featlab.freezing import frozen
 from featlab.problem import Problem, Step, ascend, maximize
+from featlab.threat_models import ThreatModel
 from featlab.types import Images, Labels, Logits, Scores
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A frame, and what `maximize` would return if the ascent ended with it: images, and what they are worth."""
+
+    step: Step
+    images: Images
+    scores: Scores
+
+
+def keeping(problem: Problem) -> Iterator[Kept]:
+    """Yield every frame of an ascent with what it has come to.
+
+    What counts is each example's finished, else best-scoring image; or the last; or with keep="nearest" the nearest of
+    the finished ones, whose distance can be told in sets whose points are images alone (ValueError in others).
+    """
+    kept: Kept | None = None
+    for step in ascend(problem):
+        kept = _kept(kept, step, problem)
+        yield kept
+
+
+def _kept(before: Kept | None, step: Step, problem: Problem) -> Kept:
+    worth = _worth(step, problem)
+    if problem.keep == "last" or before is None:
+        return Kept(step, problem.center if problem.keep == "nearest" else step.images, worth)
+    take = worth > before.scores
+    if problem.keep == "best" and step.done is not None:
+        take = take | step.done
+    images = torch.where(take.reshape(-1, *[1] * (step.images.dim() - 1)), step.images, before.images)
+    return Kept(step, images, torch.where(take, worth, before.scores))
+
+
+def _worth(step: Step, problem: Problem) -> Scores:
+    """Return what the images of a step are judged by: their scores, or how near they are once they are finished."""
+    if problem.keep != "nearest" or step.done is None:
+        return step.scores
+    if type(problem.within).decode is not ThreatModel.decode:
+        raise ValueError("the nearest image of a set whose points are no images can be looked for in Python only")
+    return torch.where(step.done, -problem.within.distance(step.images, problem.center), -torch.inf)
 
 
 def follow(problem: Problem, see: Callable[[Step], None]) -> Images:
     """Return what `maximize` returns, to the bit, and show `see` every frame on the way."""
-    found: Images | None = None
-    best: Scores | None = None
-    for step in ascend(problem):
-        see(step)
-        if found is None or best is None or problem.keep == "last":
-            found, best = step.images, step.scores
-            continue
-        take = step.scores > best if step.done is None else (step.scores > best) | step.done
-        found = torch.where(take.reshape(-1, *[1] * (found.dim() - 1)), step.images, found)
-        best = torch.where(take, step.scores, best)
-    assert found is not None  # There is always the frame of the start.
     # What these end with is not to be seen in the frames alone: it is searched once more.
-    again = problem.keep == "nearest" or (problem.keep == "last" and problem.within.variants > 1)
-    return maximize(problem) if again else found
+    if problem.keep == "nearest" or (problem.keep == "last" and problem.within.variants > 1):
+        for step in ascend(problem):
+            see(step)
+        return maximize(problem)
+    kept: Kept | None = None
+    for kept in keeping(problem):
+        see(kept.step)
+    assert kept is not None  # There is always the frame of the start.
+    return kept.images
 
 
 @dataclass

@@ -157,21 +157,18 @@ def _rows(text: str, data: Dataset) -> Tensor:
 
 def read_picture(path: Path, shape: Sequence[int] | None, channels: int) -> Tensor:
     """Return a picture as (channels, height, width) in [0, 1]; with a shape, its middle brought to that size."""
-    import numpy as np
-    import torch
     from PIL import Image, ImageOps
+
+    from featlab.painting.sources import fitted, tensor_of
 
     if channels not in {1, 3}:
         raise ValueError(f"pictures have 1 or 3 channels, and the model takes {channels}; give --data")
     try:
         with Image.open(path) as stored:
-            picture = ImageOps.exif_transpose(stored).convert("L" if channels == 1 else "RGB")
+            upright = ImageOps.exif_transpose(stored)
+        return tensor_of(fitted(upright, shape or (channels, upright.height, upright.width)))[0]
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} cannot be read as a picture: {error}") from error
-    if shape is not None:
-        picture = ImageOps.fit(picture, (shape[2], shape[1]), Image.Resampling.BICUBIC)
-    pixels = torch.from_numpy(np.array(picture, dtype=np.float32) / 255)
-    return pixels[None] if channels == 1 else pixels.movedim(2, 0).contiguous()
 
 
 def _labels(
@@ -288,10 +285,10 @@ def _blurred(images: Tensor, sigma: float, seed: int) -> Tensor:
 
 def _shrunk(images: Tensor, factor: int, seed: int) -> Tensor:
     """Return the means of blocks of pixels."""
-    import torch.nn.functional as F
+    from featlab.synthesis.scaling import shrunk
 
     del seed
-    return F.avg_pool2d(images, factor)
+    return shrunk(images, factor)
 
 
 def _outlined(images: Tensor, threshold: float, seed: int) -> Tensor:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
 
+from featlab.following import keeping
 from featlab.forms import fields_of, values_of, words_of
 from featlab.models import Classifier
 from featlab.names import lookup
 from featlab.painting.strokes import Painting, Stroke
 from featlab.painting.targets import PAINT
 from featlab.plugins import task
-from featlab.problem import Problem, Step, ascend
+from featlab.problem import Problem
 from featlab.specs import options_of
-from featlab.threat_models import ThreatModel
 from featlab.types import Images, Scores
 
 FACTOR: Final = "factor"
@@ -64,10 +64,8 @@ def running(
     problem = problem_of(stroke, before, model, seed=seed, steps=steps)
     whole = (problem.steps + 1) * problem.restarts * problem.within.variants - 1
     most = whole if steps is None else min(whole, steps)
-    found: Frame | None = None
-    for number, step in enumerate(islice(ascend(problem), most + 1)):
-        found = _improved(found, step, problem, number, most)
-        yield found
+    for number, kept in enumerate(islice(keeping(problem), most + 1)):
+        yield Frame(number, most, kept.images, kept.scores)
 
 
 def replay(painting: Painting, model: Classifier) -> Images:
@@ -134,24 +132,3 @@ def _words(stroke: Stroke, before: Images, model: Classifier, *, shrink: int = 1
 def _mask(stroke: Stroke, before: Images) -> Images:
     height, width = before.shape[2:]
     return stroke.area.mask(height, width).to(before)
-
-
-def _improved(found: Frame | None, step: Step, problem: Problem, number: int, of: int) -> Frame:
-    """Return what `maximize` would return if the ascent ended with this step."""
-    worth = _worth(step, problem)
-    if problem.keep == "last" or found is None:
-        return Frame(number, of, problem.center if problem.keep == "nearest" else step.images, worth)
-    take = worth > found.scores
-    if problem.keep == "best" and step.done is not None:
-        take = take | step.done
-    images = torch.where(take.reshape(-1, *[1] * (step.images.dim() - 1)), step.images, found.images)
-    return replace(found, number=number, images=images, scores=torch.where(take, worth, found.scores))
-
-
-def _worth(step: Step, problem: Problem) -> Scores:
-    """Return what the images of a step are judged by: their scores, or how near they are once they are finished."""
-    if problem.keep != "nearest" or step.done is None:
-        return step.scores
-    if type(problem.within).decode is not ThreatModel.decode:
-        raise ValueError("the nearest image of a set whose points are no images can be looked for in Python only")
-    return torch.where(step.done, -problem.within.distance(step.images, problem.center), -torch.inf)
