@@ -85,7 +85,7 @@ class Leakage:
         head = head_of(net)
         # The logits' weights on the pixels themselves: normalisation divides by a standard deviation per channel.
         weight = _on_pixels(net, head.weight.detach().double().cpu())
-        radii = linear_radius(weight, bench.test_data, within=within, seed=bench.shop.seed)
+        radii = linear_radius(weight, bench.train_data, within=within, seed=bench.shop.seed)
         eps = bench.recipe.certified * float(torch.as_tensor(within.radius))
         robust = (radii.zero.low > eps).nonzero()[:, 0].tolist()
         facts = {"accuracy": share_of(bench.right(net)).record(), "of": len(weight), **_smallest(radii)}

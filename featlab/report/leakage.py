@@ -126,8 +126,8 @@ def _features(result: Row) -> Table:
     titles = ("So many", "Accuracy of their net", "eps at which gamma is 0")
     columns = (Column("Features"), *(Column(title, True) for title in titles))
     caption = (
-        "Features of a linear net are robust by a formula on the test images, units of a robust net as far as ascent "
-        f"found inside {result['conditions']['threat_model']} on training images"
+        "Features of a linear net are robust by a formula, units of a robust net as far as ascent found inside "
+        f"{result['conditions']['threat_model']}; both on training images"
     )
     return Table(caption, columns, (("", tuple(rows)),))
 
