@@ -49,6 +49,17 @@ def trained(*, classes=3, shape=(1, 8, 8), net=None):
     return model.eval()
 
 
+class Constant(nn.Module):
+    """A net that answers the same to everything, as one with a zero head does: no attack changes an image."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(64, 3)
+
+    def forward(self, images):
+        return 0 * self.inner(images.flatten(1))
+
+
 def subject_of(model, *, specs=("l2:eps=0.5",), test=None, train=None, limits=SMALL, **options):
     shape, classes = model.shape, len(model.classes)
     test = test or lights(24, classes=classes, shape=shape, seed=2)

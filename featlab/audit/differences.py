@@ -87,7 +87,9 @@ QUANTITIES: Mapping[str, Callable[[Audit], Estimate | None]] = {
     "how far the penultimate layer is moved": _layer("penultimate"),
     "how far the logits are moved": _layer("logits"),
     "share of flips carried by robust features": _flips,
-    "mean frequency of the changes (cycles per pixel)": lambda found: estimate(found.spectrum.pitch),
+    "mean frequency of the changes (cycles per pixel)": lambda found: (
+        estimate(found.spectrum.pitch) if found.spectrum.pitch.n else None
+    ),
     "alignment of the gradient with the image": _quality("gradient", "alignment"),
     "alignment of the gradient with the class's mean": _quality("gradient", "class alignment"),
     "confidence of wrong answers": lambda found: estimate(found.mistakes.sure) if found.mistakes.wrong > 1 else None,

@@ -19,7 +19,9 @@ def band_energies(images: Images, *, bands: int = 8) -> Features:
         raise ValueError(f"bands are of images (batch, channels, height, width), got shape {tuple(images.shape)}")
     if bands < 1:
         raise ValueError(f"bands must be >= 1, got {bands}")
-    energy = torch.fft.fft2(images, norm="ortho").abs().square().sum(dim=1)
+    # MKL transforms no empty batch.
+    transformed = torch.fft.fft2(images, norm="ortho") if len(images) else images
+    energy = transformed.abs().square().sum(dim=1)
     rows, columns = (torch.fft.fftfreq(side, dtype=torch.float64, device=images.device) for side in energy.shape[1:])
     distance = (rows[:, None].square() + columns.square()).sqrt()
     ring = (distance / distance.max().clamp_min(1e-300) * bands).long().clamp_max(bands - 1)

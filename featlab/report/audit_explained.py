@@ -136,6 +136,8 @@ def spectrum(audits: Audits) -> Section:
 
 def _pitch(audit: Audit) -> str:
     found = audit.spectrum
+    if not found.pitch.n:
+        return "The attack changed none of the images, so there is no spectrum of its changes"
     if found.pitch.low > found.flat_pitch:
         place = "higher than white noise, so what the attack adds is mostly fine"
     elif found.pitch.low > found.images_pitch.high and found.pitch.high < found.flat_pitch:
@@ -155,7 +157,11 @@ def _bands(audits: Audits) -> Chart:
     first = audits[0].spectrum
     flat = tuple(Mean(part, part, part, first.images[0].n) for part in first.flat)
     series = [
-        *(_band_line(f"changes, {each.label}", each.spectrum.change, each, tone) for each, tone in zip(audits, TONES)),
+        *(
+            _band_line(f"changes, {each.label}", each.spectrum.change, each, tone)
+            for each, tone in zip(audits, TONES)
+            if each.spectrum.pitch.n
+        ),
         _band_line("images", first.images, audits[0], GREEN, faint=True),
         _band_line("white noise", flat, audits[0], GREY, faint=True),
     ]

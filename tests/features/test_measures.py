@@ -81,6 +81,7 @@ def test_spectra_of_waves():
     torch.testing.assert_close(found[:, 3], torch.tensor([0.0, 0, 1, 0], dtype=torch.float64))
     noise = radial_spectrum(torch.randn(50, 3, 16, 16, generator=torch.Generator().manual_seed(0)), bands=4)
     torch.testing.assert_close(noise.sum(1), torch.ones(50, dtype=torch.float64))
+    assert radial_spectrum(torch.zeros(0, 3, 16, 16), bands=4).shape == (0, 4)
     with pytest.raises(ValueError, match="batch, channels"):
         radial_spectrum(torch.zeros(2, 5))
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from featlab.audit import audit
+from featlab.audit.differences import differences
 from featlab.audit.findings import Nearness
 from featlab.audit.storing import load, save
 from featlab.intervals import Estimate
@@ -13,7 +14,7 @@ from featlab.report import audit_page
 from featlab.report.audit import pictures
 from featlab.report.page import render
 
-from audit_cases import SMALL, subject_of, trained
+from audit_cases import SMALL, Constant, subject_of, trained
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +103,14 @@ def test_inversions_are_kept_and_come_back(found, tmp_path):
     assert kept.measures == found.inverted.measures
     assert (kept.found == found.inverted.found).all()
     assert load(tmp_path / "one", type(found.inverted), terms="other") is None
+
+
+@pytest.mark.filterwarnings("ignore:the gradient of the loss is exactly zero")
+def test_a_net_whose_images_no_attack_changes_has_a_page(found):
+    still = audit(subject_of(trained(net=Constant()), limits=replace(SMALL, images=8, units=2, seen=1)), label="still")
+    assert still.spectrum.pitch.n == 0
+    assert "The attack changed none of the images, so there is no spectrum of its changes" in words(still)
+    assert "changes, mine" in render(audit_page([found, still]))
+    assert "changes, still" not in render(audit_page([found, still]))
+    assert not any("frequency of the changes" in each.name for each in differences(found, still))
+    assert any("frequency of the changes" in each.name for each in differences(found, found))
