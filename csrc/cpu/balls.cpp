@@ -25,13 +25,18 @@ struct Step {
   }
 };
 
+// How far the next example is, where it stays in the second cache beside this one.
+int64_t ahead_of(int64_t row, int64_t end, int64_t size) {
+  return row + 1 < end && size < 32768 ? size : 0;
+}
+
 using RowKernel = void (*)(const StepRow&);
 
 void run_examples(const Step& step, RowKernel kernel) {
   torch::stable::parallel_for(0, step.batch.rows, rows_per_thread(step.batch), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       StepRow part = step.part(row, 0, step.batch.size);
-      part.ahead = row + 1 < end ? step.batch.size : 0;
+      part.ahead = ahead_of(row, end, step.batch.size);
       kernel(part);
     }
   });
@@ -119,7 +124,7 @@ void run_accumulated(const char* op, Step& step, const Tensor& grad, const Tenso
   torch::stable::parallel_for(0, step.batch.rows, rows_per_thread(step.batch), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       AccumulateRow part = {step.part(row, 0, size), memory + row * size, kept[row]};
-      part.ahead = row + 1 < end ? size : 0;
+      part.ahead = ahead_of(row, end, size);
       kernel(part);
     }
   });

@@ -21,7 +21,7 @@ struct StepRow {
   int64_t size;
   float eps, step;
   Box box;
-  int64_t ahead = 0;  // elements from here to the example that comes next on this thread, if one does
+  int64_t ahead = 0;  // elements from here to the next example, where it is to be fetched while this one is worked on
 };
 
 struct SampleRow {
