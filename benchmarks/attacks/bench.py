@@ -55,12 +55,12 @@ TARGETS = {
             ("standard", "l2", 1.5),
             ("standard", "l1", 12.0),
         ),
-        64,
+        128,
         SMALL,
         quick_batch=32,
     ),
     "small_cnn robust linf": Target(
-        (("pgd", "linf", 0.1), ("apgd", "linf", 0.1), ("standard", "linf", 0.1)), 64, SMALL
+        (("pgd", "linf", 0.1), ("apgd", "linf", 0.1), ("standard", "linf", 0.1)), 128, SMALL
     ),
     "small_cnn robust l2": Target(
         (
@@ -70,7 +70,7 @@ TARGETS = {
             ("standard", "l2", 1.5),
             ("standard", "l1", 12.0),
         ),
-        64,
+        128,
         SMALL,
     ),
     "resnet18 standard": Target(
