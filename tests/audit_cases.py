@@ -50,11 +50,12 @@ def trained(*, classes=3, shape=(1, 8, 8), net=None):
 
 
 class Constant(nn.Module):
-    """A net that answers the same to everything, as one with a zero head does: no attack changes an image."""
+    """A net that answers the same to everything, as its head is zero, and stays so: no attack changes an image."""
 
     def __init__(self):
         super().__init__()
         self.inner = nn.Linear(64, 3)
+        nn.init.zeros_(self.inner.weight)
 
     def forward(self, images):
         return 0 * self.inner(images.flatten(1))

@@ -159,5 +159,8 @@ def _flat(sides: Sequence[int]) -> Tensor:
 
 
 def _overlap(subject: Subject) -> Mapping[str, float] | None:
-    """Return how far the directions of the classes in the representation get into each other's way."""
-    return interference(head_of(subject.model).weight.detach().cpu()) if subject.has_head else None
+    """Return how far the directions of the classes in the representation get into each other's way, if two have one."""
+    if not subject.has_head:
+        return None
+    directions = head_of(subject.model).weight.detach().cpu()
+    return interference(directions) if int(directions.any(dim=1).sum()) > 1 else None

@@ -109,6 +109,7 @@ def test_inversions_are_kept_and_come_back(found, tmp_path):
 def test_a_net_whose_images_no_attack_changes_has_a_page(found):
     still = audit(subject_of(trained(net=Constant()), limits=replace(SMALL, images=8, units=2, seen=1)), label="still")
     assert still.spectrum.pitch.n == 0
+    assert still.spectrum.overlap is None  # None of the classes has a direction.
     assert "The attack changed none of the images, so there is no spectrum of its changes" in words(still)
     assert "changes, mine" in render(audit_page([found, still]))
     assert "changes, still" not in render(audit_page([found, still]))
