@@ -235,7 +235,7 @@ def _instead(audit: Audit, audits: Audits) -> list[Block]:
     lacking = [kind for kind, units in (("robust", found.robust), ("non-robust", found.fragile)) if not units]
     if not lacking:
         return []
-    said = f"{subject(audit, audits)}none of the measured units is {' and none '.join(lacking)}"
+    said = f"{subject(audit, audits)}None of the measured units is {' and none '.join(lacking)}"
     if not found.others:
         return [paragraph(f"{said}, so there is none of these to show.")]
     title = titled("Most useful of the other units", audit, audits)

@@ -41,7 +41,7 @@ def test_both_kinds_are_shown_where_both_exist(found):
     both = replace(found, seen=replace(found.seen, robust=(each,), fragile=(each,), others=()))
     assert {"Most useful robust units", "Most useful non-robust units"} <= sheets(both).keys()
     assert "Most useful of the other units" not in sheets(both)
-    assert "none of the measured units" not in words(both)
+    assert "None of the measured units" not in words(both)
 
 
 @pytest.mark.parametrize(("kind", "lacking"), [("robust", "non-robust"), ("fragile", "robust")])
@@ -50,10 +50,10 @@ def test_one_kind_alone_is_shown_with_the_most_useful_of_the_others(found, kind,
     unclear = replace(each, feature=replace(each.feature, verdict="unclear"))
     none = {"robust": (), "fragile": (), "others": (unclear,)}
     one = replace(found, seen=replace(found.seen, **(none | {kind: (each,)})))
-    assert f"none of the measured units is {lacking}; instead, here are the most useful" in words(one)
+    assert f"None of the measured units is {lacking}; instead, here are the most useful" in words(one)
     assert ", unclear, " in sheets(one)["Most useful of the other units"].rows[0][0]
     neither = replace(found, seen=replace(found.seen, **none))
-    assert "none of the measured units is robust and none non-robust; instead" in words(neither)
+    assert "None of the measured units is robust and none non-robust; instead" in words(neither)
     alone = replace(found, seen=replace(found.seen, **(none | {kind: (each,), "others": ()})))
     assert "so there is none of these to show" in words(alone)
 
