@@ -25,9 +25,11 @@ struct Step {
   }
 };
 
-// How far the next example is, where it stays in the second cache beside this one.
+constexpr int64_t kBeside = 32768;  // elements of an example that the second cache holds beside the next
+
+// How far the next example is, where it is worth fetching while this one is worked on.
 int64_t ahead_of(int64_t row, int64_t end, int64_t size) {
-  return row + 1 < end && size < 32768 ? size : 0;
+  return row + 1 < end && size < kBeside ? size : 0;
 }
 
 using RowKernel = void (*)(const StepRow&);
